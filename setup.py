@@ -1,0 +1,5 @@
+"""What Beam's ``--setup_file`` stages to remote workers; everything is declared in ``pyproject.toml``."""
+
+from setuptools import setup
+
+setup()
