@@ -13,12 +13,12 @@ import xxhash
 
 def keyword_hash(keyword: str) -> int:
     """Return the stable 64-bit hash of a keyword (XXH3), the same in every process and on every machine."""
-    return xxhash.xxh3_64_intdigest(keyword)
+    return xxhash.xxh3_64_intdigest(keyword.encode())
 
 
 def keyword_hashes(keywords: Iterable[str]) -> npt.NDArray[np.uint64]:
     """Return ``keyword_hash`` of each keyword, uint64[n]."""
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, keywords), dtype=np.uint64)
+    return np.fromiter((xxhash.xxh3_64_intdigest(k.encode()) for k in keywords), dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
