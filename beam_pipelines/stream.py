@@ -13,182 +13,32 @@ options: Flink shows a job's options to everybody who can open its web UI.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import msgspec
-import psycopg2
 from apache_beam.io.kafka import ReadFromKafka
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from botocore.exceptions import BotoCoreError, ClientError
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from beam_pipelines import flink
 from beam_pipelines.counts_files import read_history
-from beam_pipelines.detectors import DETECTORS
 from beam_pipelines.errors import UserError, start
+from beam_pipelines.preflight import check_servers
+from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from detection.baselines import BaselineTable
-from detection.detector import Detector
-from transforms import lake
 from transforms.archive import ArchivePosts
 from transforms.baselines import WatchBaselines
-from transforms.mentions import DEFAULT_SHARDS, CountMentions
+from transforms.mentions import CountMentions
 from transforms.outliers import ScoredWindow, ScoreWindows
 from transforms.posts import DecodePosts
 from transforms.records import BatchRecords, RawRecord, from_kafka
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
-from transforms.windows import ALLOWED_LATENESS_SECONDS, MergePanes, WindowMentions
-
-MAX_SHARDS = 1024
-
-
-class StreamOptions(PipelineOptions):
-    """Options of the stream; Beam's and Flink's own are accepted beside them."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        group = parser.add_argument_group("stream")
-        env = os.environ.get
-        group.add_argument(
-            "--bootstrap_servers",
-            default=env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"),
-            help="Kafka brokers, HOST:PORT[,…]; default: KAFKA_BOOTSTRAP_SERVERS or 127.0.0.1:9092",
-        )
-        group.add_argument(
-            "--topic_posts", default=env("TOPIC_POSTS", "posts"), help="topic read; default: %(default)s"
-        )
-        group.add_argument(
-            "--topic_outliers",
-            default=env("TOPIC_OUTLIERS", "outliers"),
-            help="topic of outliers; default: %(default)s",
-        )
-        group.add_argument(
-            "--topic_dead", default=env("TOPIC_DEAD", "dead"), help="topic of dead letters; default: %(default)s"
-        )
-        group.add_argument(
-            "--consumer_group",
-            default="tiktok-stream",
-            help="Kafka consumer group, for monitoring; default: %(default)s",
-        )
-        group.add_argument(
-            "--start_from",
-            choices=("earliest", "latest"),
-            default="earliest",
-            help="where a new job starts to read; a restarted one goes on at its checkpoint; default: %(default)s",
-        )
-        group.add_argument(
-            "--input", default="", help="read this ndjson file on the DirectRunner instead of Kafka; needs no server"
-        )
-        group.add_argument(
-            "--history",
-            default="",
-            help="with --input: CSV of counts (keyword,window_start,mentions) to learn the baselines from",
-        )
-        group.add_argument(
-            "--lake",
-            default="",
-            help="raw/, dead/ and outliers/ go below this s3:// address or folder; default: LAKE, with --input build/lake",
-        )
-        group.add_argument(
-            "--detector", choices=sorted(DETECTORS), default="threshold", help="what judges; default: %(default)s"
-        )
-        group.add_argument(
-            "--shards",
-            type=int,
-            default=DEFAULT_SHARDS,
-            help="parts of the vocabulary, counted and scored apart; several per parallel task; default: %(default)s",
-        )
-        group.add_argument(
-            "--early_firing_seconds",
-            type=float,
-            default=60,
-            help="processing time between provisional results of an open window; 0: none; default: %(default)s",
-        )
-        group.add_argument(
-            "--allowed_lateness_seconds",
-            type=int,
-            default=ALLOWED_LATENESS_SECONDS,
-            help="event time that a window stays open for late posts after its end; default: %(default)s",
-        )
-        group.add_argument(
-            "--baselines_every_seconds",
-            type=float,
-            default=300,
-            help="how often to look for a new version of the baselines; default: %(default)s",
-        )
-        group.add_argument(
-            "--min_mentions",
-            type=int,
-            default=2,
-            help="keywords with fewer mentions in a window get no row in keyword_windows; default: %(default)s",
-        )
-        group.add_argument(
-            "--detach", action="store_true", help="FlinkRunner: return when the job runs, and leave it running"
-        )
-
-
-@dataclass(frozen=True)
-class StreamConfig:
-    """Validated settings of the stream; the fields are the options of the same names."""
-
-    bootstrap_servers: str
-    topic_posts: str
-    topic_outliers: str
-    topic_dead: str
-    consumer_group: str
-    start_from: str
-    input: str
-    history: str
-    lake: str
-    detector: Detector
-    shards: int
-    early_firing_seconds: float
-    allowed_lateness_seconds: int
-    baselines_every_seconds: float
-    min_mentions: int
-    detach: bool
-
-    @classmethod
-    def of(cls, options: StreamOptions) -> StreamConfig:
-        """Validate the options.
-
-        Raises:
-            UserError: one of them makes no sense; the message names it.
-        """
-        given = {name: getattr(options, name) for name in cls.__dataclass_fields__}
-        given["lake"] = (
-            given["lake"] or ("build/lake" if given["input"] else os.environ.get("LAKE", "s3://tiktok-lake"))
-        ).rstrip("/")
-        given["detector"] = DETECTORS[given["detector"]]()
-        config = cls(**given)
-        checks = (
-            (1 <= config.shards <= MAX_SHARDS, f"--shards={config.shards}: expected 1 to {MAX_SHARDS}"),
-            (config.early_firing_seconds >= 0, "--early_firing_seconds: expected 0 or more seconds"),
-            (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
-            (config.baselines_every_seconds >= 1, "--baselines_every_seconds: expected at least 1 second"),
-            (config.min_mentions >= 1, "--min_mentions: expected at least 1"),
-            (
-                not config.history or bool(config.input),
-                "--history goes with --input; a stream's baselines are in Postgres",
-            ),
-            (not config.input or Path(config.input).is_file(), f"--input={config.input}: no such file"),
-            (
-                bool(config.input) or config.lake.startswith("s3://"),
-                f"--lake={config.lake}: expected s3://BUCKET[/PREFIX]; a folder is for --input",
-            ),
-        )
-        for holds, message in checks:
-            if not holds:
-                raise UserError(message)
-        return config
+from transforms.windows import MergePanes, WindowMentions
 
 
 class _TimeStamp(msgspec.Struct):
@@ -236,7 +86,7 @@ def _baselines(pipeline: beam.Pipeline, config: StreamConfig) -> Any:
     table = BaselineTable.empty(config.detector.name)
     if config.history:
         table = config.detector.fit(read_history([Path(config.history)]), version=1)
-    return beam.pvalue.AsSingleton(pipeline | "Baselines" >> beam.Create([table]))
+    return beam.pvalue.AsSingleton(pipeline | "Baselines" >> beam.Create([(table.version, table)]).with_output_types(tuple[int, BaselineTable]))
 
 
 def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[ScoredWindow]:
@@ -264,48 +114,6 @@ def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[Sco
         outliers = found | "OutliersOnly" >> beam.Map(lambda window: window.outliers)
         outliers | "SendOutliers" >> WriteToTopic(config.topic_outliers, config.bootstrap_servers)
     return scored
-
-
-def check_servers(config: StreamConfig) -> None:
-    """See that Kafka, the lake and Postgres are there, before a job fails for want of them.
-
-    Raises:
-        UserError: one is not; the message says which and what to do.
-    """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers.split(","), request_timeout_ms=10_000)
-        topics = set(admin.list_topics())
-        admin.close()
-    except KafkaError as error:
-        msg = (
-            f"no Kafka broker at {config.bootstrap_servers} ({error}): start it with `make up`, "
-            "or set KAFKA_BOOTSTRAP_SERVERS"
-        )
-        raise UserError(msg) from None
-    for topic in (config.topic_posts, config.topic_outliers, config.topic_dead):
-        if topic not in topics:
-            msg = f"Kafka has no topic {topic!r}: `make up` creates the topics; or name another with --topic_…"
-            raise UserError(msg)
-    try:
-        missing = lake.bucket_missing(config.lake)
-    except (BotoCoreError, ClientError) as error:
-        msg = f"no S3 at {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')} ({error}): start it with `make up`, or see .env"
-        raise UserError(msg) from None
-    if missing:
-        msg = f"the bucket of {config.lake} does not exist: `make up` creates that of LAKE; or name another with --lake"
-        raise UserError(msg)
-    try:
-        connection = psycopg2.connect("", connect_timeout=10)
-    except psycopg2.OperationalError as error:
-        msg = f"no connection to Postgres: {str(error).strip()}: start it with `make up`, or see PGHOST … in .env"
-        raise UserError(msg) from None
-    with connection, connection.cursor() as cursor:
-        for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):
-            cursor.execute("SELECT to_regclass(%s) IS NULL", (table,))
-            if cursor.fetchone()[0]:
-                msg = f"Postgres has no table {table!r}: `make up` runs the migrations in sql/"
-                raise UserError(msg)
-    connection.close()
 
 
 def run(argv: Sequence[str]) -> int:

@@ -1,4 +1,8 @@
-"""Baselines as a slowly-updating side input, read from Postgres."""
+"""Baselines as a slowly-updating side input, read from Postgres.
+
+The side input's element is ``(version, table)``, a pair: a stateful DoFn with a side input takes its key coder from
+either input (Beam 2.70 does not tell them apart), so both are pairs with an integer key.
+"""
 
 from __future__ import annotations
 
@@ -69,13 +73,13 @@ class _LoadFn(beam.DoFn):
         self._detector = detector
         self._sent = -1
 
-    def process(self, _: Any) -> Iterator[BaselineTable]:
+    def process(self, _: Any) -> Iterator[tuple[int, BaselineTable]]:
         connection = psycopg2.connect("", application_name="baselines")
         try:
             version = newest_version(connection, self._detector)
             # Only news is sent: on some runners every value that was ever sent stays in state.
             if version != self._sent:
-                yield load_baselines(connection, self._detector, version)
+                yield version, load_baselines(connection, self._detector, version)
                 self._sent = version
         finally:
             connection.close()
@@ -83,7 +87,7 @@ class _LoadFn(beam.DoFn):
 
 @dataclass
 class WatchBaselines(beam.PTransform):
-    """Yields the newest ``BaselineTable`` of Postgres, again whenever a newer version is published.
+    """Yields ``(version, BaselineTable)``, the newest of Postgres, again whenever a newer version is published.
 
     Attributes:
         detector: name of the detector whose baselines are wanted.
@@ -95,16 +99,16 @@ class WatchBaselines(beam.PTransform):
     every_seconds: float
     start: float
 
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[BaselineTable]:
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[tuple[int, BaselineTable]]:
         """Poll, load, and let each value replace the one before."""
         return (
             begin
             | "Every so often" >> PeriodicImpulse(Timestamp(self.start), fire_interval=self.every_seconds)
-            | "Load" >> beam.ParDo(_LoadFn(self.detector)).with_output_types(BaselineTable)
+            | "Load" >> beam.ParDo(_LoadFn(self.detector)).with_output_types(tuple[int, BaselineTable])
             | "Latest"
             >> beam.WindowInto(
                 beam.window.GlobalWindows(),
                 trigger=Repeatedly(AfterCount(1)),
                 accumulation_mode=AccumulationMode.DISCARDING,
-            )
+            ).with_output_types(tuple[int, BaselineTable])
         )

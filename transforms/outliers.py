@@ -163,14 +163,14 @@ class _ScoreFn(beam.DoFn):
     def process(
         self,
         element: tuple[int, CountedWindow],
-        baselines: BaselineTable,
+        baselines: tuple[int, BaselineTable],
         state: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(ANNOUNCED),  # noqa: B008 - Beam's way
     ) -> Iterator[ScoredWindow]:
         _, window = element
         start = window.counts.window_start
         packed: bytes | None = state.read()
         announced = msgspec.msgpack.decode(packed, type=dict[int, list[str]]) if packed else {}
-        outliers = score_window(window, baselines, self._detector, announced.get(start, []))
+        outliers = score_window(window, baselines[1], self._detector, announced.get(start, []))
         self._keywords.inc(len(window.counts.keywords))
         for outlier in outliers:
             self._outliers[outlier.status].inc()
@@ -189,7 +189,7 @@ class ScoreWindows(beam.PTransform):
 
     Attributes:
         detector: what judges.
-        baselines: side input, the table in force.
+        baselines: side input, ``(version, table)`` in force.
     """
 
     detector: Detector
@@ -199,6 +199,6 @@ class ScoreWindows(beam.PTransform):
         """Score in the global window, where state outlives a window and every side input is at hand."""
         return (
             windows
-            | "Globally" >> beam.WindowInto(beam.window.GlobalWindows())
+            | "Globally" >> beam.WindowInto(beam.window.GlobalWindows()).with_output_types(tuple[int, CountedWindow])
             | "Score" >> beam.ParDo(_ScoreFn(self.detector), self.baselines)
         )
