@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from local import jars, stack
 from local import settings as configuration
-from local import stack
 from local.settings import Settings, StackError
 
 PARTS = ("kafka", "jobmanager", "taskmanager", "postgres", "s3")
@@ -26,9 +26,11 @@ Ports, sizes, passwords and the data folder are settings: see .env.example. `up`
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 when all is well."""
     args = _parser().parse_args(arguments)
-    command: Callable[[Settings, argparse.Namespace, Console], int] = args.run
     console = Console(stderr=args.command != "status", highlight=False, soft_wrap=True)
     try:
+        if args.command == "jars":  # before there are any settings
+            return _jars(console)
+        command: Callable[[Settings, argparse.Namespace, Console], int] = args.run
         return command(configuration.load(create=args.command == "up"), args, console)
     except StackError as error:
         console.print(f"error: {error}", style="red", markup=False)
@@ -47,13 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_up)
     add = commands.add_parser("down", help="stop this stack's processes; data stay")
     add.set_defaults(run=_down)
-    add = commands.add_parser("status", help="show each part's state, address and health; exit code 1 unless all is well")
+    add = commands.add_parser(
+        "status", help="show each part's state, address and health; exit code 1 unless all is well"
+    )
     add.set_defaults(run=_status)
     add = commands.add_parser("logs", help="show the end of the logs")
     add.add_argument("part", nargs="?", choices=PARTS, metavar="PART", help=f"one of {', '.join(PARTS)} (default: all)")
     add.add_argument("-n", "--lines", type=int, default=40, help="how many lines of each (default: %(default)s)")
     add.add_argument("-f", "--follow", action="store_true", help="keep showing what is added, until Ctrl-C")
     add.set_defaults(run=_logs)
+    commands.add_parser("jars", help="fetch and build the jars of Kafka and Flink, without starting anything")
     return parser
 
 
@@ -99,7 +104,14 @@ def _logs(settings: Settings, args: argparse.Namespace, console: Console) -> int
         return 1
     command = ["tail", "-n", str(args.lines), *(["-F"] if args.follow else []), *map(str, logs)]
     sys.stdout.flush()
-    os.execvp(command[0], command)  # noqa: S606 - a fixed program; it also follows files that are rotated
+    return subprocess.run(command, check=False).returncode  # it also follows files that are rotated
+
+
+def _jars(console: Console) -> int:
+    for project in (jars.BROKER, jars.JOB_SERVER):
+        folder = jars.ensure(project, lambda line: console.print(line, markup=False))
+        console.print(f"{project.name}: {folder}", markup=False)
+    return 0
 
 
 def _duration(seconds: float) -> str:

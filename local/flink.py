@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from urllib.error import URLError
@@ -50,7 +51,11 @@ def parts(settings: Settings) -> list[Part]:
                 say,
                 manager.with_suffix(".log"),
                 "GET_JM_RESOURCE_PARAMS",
-                ["org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", "--executionMode", "cluster"],
+                [
+                    "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+                    "--executionMode",
+                    "cluster",
+                ],
             ),
             check=lambda: _check_manager(settings),
             log=manager.with_suffix(".log"),
@@ -68,6 +73,7 @@ def parts(settings: Settings) -> list[Part]:
                 worker.with_suffix(".log"),
                 "GET_TM_RESOURCE_PARAMS",
                 ["org.apache.flink.runtime.taskexecutor.TaskManagerRunner"],
+                {"PYTHONPATH": str(ROOT)},  # for the Python workers below it
             ),
             check=lambda: _check_worker(settings),
             log=worker.with_suffix(".log"),
@@ -78,7 +84,9 @@ def parts(settings: Settings) -> list[Part]:
     ]
 
 
-def _launch(settings: Settings, say: Say, log: Path, tool: str, main: list[str]) -> Launch:
+def _launch(
+    settings: Settings, say: Say, log: Path, tool: str, main: list[str], environment: Mapping[str, str] | None = None
+) -> Launch:
     """The command line of one process: memory as Flink itself computes it from ``config.yaml``."""
     class_path = _class_path(ensure(JOB_SERVER, say))
     conf = _render(settings)
@@ -106,6 +114,7 @@ def _launch(settings: Settings, say: Say, log: Path, tool: str, main: list[str])
             "FLINK_LIB_DIR": str(home / "lib"),
             "FLINK_OPT_DIR": str(home / "opt"),
             "FLINK_PLUGINS_DIR": str(home / "plugins"),
+            **(environment or {}),
         },
     )
 
@@ -126,19 +135,21 @@ def _class_path(beam_jars: Path) -> str:
 
 
 def _render(settings: Settings) -> Path:
-    home = settings.stack_dir / "flink"
-    for folder in ("checkpoints", "savepoints", "tmp"):
-        (home / folder).mkdir(parents=True, exist_ok=True)
-    conf = settings.run_dir / "flink-conf"
+    checkpoints, savepoints, scratch = (
+        settings.stack_dir / name for name in ("checkpoints", "savepoints", "flink-tmp")
+    )
+    for folder in (checkpoints, savepoints, scratch):
+        folder.mkdir(parents=True, exist_ok=True)
+    conf = settings.run_dir / "flink"
     values = {
         "RPC_PORT": settings.flink_rpc.port,
         "REST_PORT": settings.flink.port,
         "SLOTS": settings.flink_slots,
         "JM_MEMORY": settings.flink_jm_memory,
         "TM_MEMORY": settings.flink_tm_memory,
-        "CHECKPOINTS": (home / "checkpoints").as_uri(),
-        "SAVEPOINTS": (home / "savepoints").as_uri(),
-        "TMP": home / "tmp",
+        "CHECKPOINTS": checkpoints.as_uri(),
+        "SAVEPOINTS": savepoints.as_uri(),
+        "TMP": scratch,
     }
     template = Template((_CONF / "config.yaml").read_text(encoding="utf-8"))
     write_if_changed(conf / "config.yaml", template.safe_substitute(values))
@@ -173,7 +184,7 @@ def _resources(conf: Path, class_path: str, tool: str) -> tuple[list[str], list[
 
 def _get(settings: Settings, path: str) -> dict[str, int | str]:
     try:
-        with urllib.request.urlopen(f"http://{settings.flink}{path}", timeout=3) as response:  # noqa: S310 - http, ours
+        with urllib.request.urlopen(f"http://{settings.flink}{path}", timeout=3) as response:
             answer = json.load(response)
     except (URLError, OSError, ValueError) as error:
         raise NotReadyError(str(error)) from None

@@ -27,6 +27,9 @@ def folder(project: Path, cache: Path = CACHE) -> Path:
 def ensure(project: Path, say: Say, cache: Path = CACHE) -> Path:
     """Build ``project`` if its jars are not in the cache, and return their folder.
 
+    Folders of older versions stay (``make clean`` removes them): a running stack loads classes from its own until it is
+    stopped.
+
     Raises:
         StackError: Maven is missing or failed.
     """
@@ -39,7 +42,6 @@ def ensure(project: Path, say: Say, cache: Path = CACHE) -> Path:
         if not target.exists():
             say(f"fetching the jars of {project.name} (once; takes about a minute)")
             _build(project, target)
-            _drop_older(project, target, cache)
     return target
 
 
@@ -69,9 +71,3 @@ def _build(project: Path, target: Path) -> None:
         (partial / "jars").rename(target)
     finally:
         shutil.rmtree(partial)
-
-
-def _drop_older(project: Path, target: Path, cache: Path) -> None:
-    for old in cache.glob(f"{project.name}-*"):
-        if old != target:
-            shutil.rmtree(old)

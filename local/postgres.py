@@ -183,7 +183,14 @@ def _run_as(user: str | None, command: list[str]) -> subprocess.CompletedProcess
     if user is not None:
         options = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, cwd="/", stdin=subprocess.DEVNULL, **options
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        **options,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,9 @@ class Settings:
 
     @property
     def worker_path(self) -> str:
-        """The ``PATH`` of the task manager: the program that starts Beam's Python workers comes first."""
-        return f"{self.run_dir / 'bin'}{os.pathsep}{self.environment.get('PATH', os.defpath)}"
+        """The ``PATH`` of the task manager: what starts Beam's Python workers, and this Python, come first."""
+        folders = [str(self.run_dir / "bin"), str(Path(sys.executable).parent)]
+        return os.pathsep.join([*folders, self.environment.get("PATH", os.defpath)])
 
 
 def load(environment: Mapping[str, str] | None = None, *, create: bool = False) -> Settings:
@@ -169,7 +171,9 @@ def _address(env: Mapping[str, str], setting: str, text: str, port_setting: str 
         message = f"{setting}={env[setting]}: expected one HOST:PORT"
         raise StackError(message)
     if host not in _LOOPBACK:
-        message = f"{setting}={env[setting]}: the local stack serves 127.0.0.1 only; a remote service is not its to start"
+        message = (
+            f"{setting}={env[setting]}: the local stack serves 127.0.0.1 only; a remote service is not its to start"
+        )
         raise StackError(message)
     return Address("127.0.0.1", int(port), port_setting or setting)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import flink, kafka, postgres, storage
 from local.part import NotReadyError, Part, Say
-from local.settings import Settings, StackError
+from local.settings import SECRETS, Settings, StackError
 from local.supervisor import Process, Supervisor
 
-_TAIL = 15  # lines of a crashed part's log
+_TAIL = 20  # lines of a crashed part's log
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ def describe(settings: Settings) -> list[Part]:
     return [postgres.part(settings), kafka.part(settings), storage.part(settings), *flink.parts(settings)]
 
 
-def up(settings: Settings, say: Say) -> None:
+def _unheard(_: str) -> None:
+    pass
+
+
+def up(settings: Settings, say: Say = _unheard) -> None:
     """Start what does not run, wait until all is well, and make database, bucket and topics.
 
     Raises:
@@ -75,6 +80,29 @@ def down(settings: Settings) -> bool:
         supervisor = Supervisor(settings)
         stopped = supervisor.stop()
         return bool(supervisor.stop_orphans()) or stopped
+
+
+def free_port_environment(stack_dir: Path) -> dict[str, str]:
+    """Settings of a stack beside any other: ports that are free now, fresh secrets, and ``stack_dir`` for its data.
+
+    Give them to ``settings.load``, with ``PATH`` and the like, or to a child process.
+    """
+    with ExitStack() as held:  # all at once, or the kernel could give one port twice
+        probes = [held.enter_context(socket.socket()) for _ in range(6)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        kafka_port, controller, rest, rpc, database, s3 = (probe.getsockname()[1] for probe in probes)
+    return {
+        "STACK_DIR": str(stack_dir.resolve()),
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_port}",
+        "KAFKA_CONTROLLER_PORT": str(controller),
+        "FLINK_MASTER": f"127.0.0.1:{rest}",
+        "FLINK_RPC_PORT": str(rpc),
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(database),
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3}",
+        **{name: secrets.token_hex(16) for name in SECRETS},
+    }
 
 
 def health(settings: Settings) -> list[Health]:

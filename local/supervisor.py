@@ -133,7 +133,7 @@ class Supervisor:
         return orphans
 
     def _pid(self) -> int | None:
-        """supervisord's process id, if it is alive and ours."""
+        """Read supervisord's process id, if it is alive and ours."""
         try:
             pid = int(self._pid_file.read_text(encoding="utf-8"))
             command = Path(f"/proc/{pid}/cmdline")
@@ -190,7 +190,7 @@ class Supervisor:
                 "startsecs=2",
                 "startretries=5",
                 f"stopsignal={part.stop_signal}",
-                f"stopwaitsecs=20",
+                "stopwaitsecs=20",
                 "killasgroup=true",
                 "redirect_stderr=true",
                 f"stdout_logfile={_escape(str(part.output))}",
