@@ -122,7 +122,7 @@ def _launch(
 def _home() -> Path:
     spec = importlib.util.find_spec("pyflink")
     if spec is None or not spec.submodule_search_locations:
-        message = "Flink's jars are missing: install the extra `stack` (make install)"
+        message = "Flink's jars are missing: install the extra `stack` (make setup)"
         raise StackError(message)
     return Path(next(iter(spec.submodule_search_locations)))
 

