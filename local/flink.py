@@ -175,7 +175,8 @@ def _resources(conf: Path, class_path: str, tool: str) -> tuple[list[str], list[
     results = [line.removeprefix(_RESULT) for line in done.stdout.splitlines() if line.startswith(_RESULT)]
     if done.returncode or not results:
         causes = [line for line in (done.stdout + done.stderr).splitlines() if "Exception: " in line]
-        message = f"Flink refuses its memory settings: {causes[-1].split('Exception: ')[-1] if causes else done.stderr}"
+        setting = "FLINK_JM_MEMORY" if tool == "GET_JM_RESOURCE_PARAMS" else "FLINK_TM_MEMORY"
+        message = f"Flink refuses {setting}: {causes[-1].split('Exception: ')[-1] if causes else done.stderr}"
         raise StackError(message)
     jvm, dynamic = results[0].split(), results[1].split() if len(results) > 1 else []
     write_if_changed(cache, json.dumps({"key": key, "jvm": jvm, "dynamic": dynamic}))

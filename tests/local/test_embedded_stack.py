@@ -85,6 +85,14 @@ def test_a_user_sees_one_line_not_a_traceback(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.integration  # needs Java and the jars
+def test_too_little_memory_names_its_setting(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, FLINK_TM_MEMORY="300m")
+    worker = next(part for part in stack.describe(settings) if part.name == "taskmanager")
+    with pytest.raises(StackError, match="FLINK_TM_MEMORY"):
+        worker.launch(print)
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[Settings]:
     # Not below pytest's own folder, which is closed to the user that Postgres runs as when the tests run as root.
@@ -133,9 +141,11 @@ def test_topics_keep_posts_of_any_age(running: Settings) -> None:
             "outliers": 1,
             "dead": 1,
         }
-        answer = str(admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, "posts", ["retention.ms"])]))
-        assert "retention.ms" in answer
-        assert "-1" in answer
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name, ["retention.ms"]) for name in topics]
+        configs = admin.describe_configs(wanted)["topic"]
+        assert {name: config["retention.ms"]["value"] for name, config in configs.items()} == dict.fromkeys(
+            topics, "-1"
+        )
     finally:
         admin.close()
 
