@@ -14,7 +14,7 @@ help: ## List the targets
 .PHONY: setup
 setup: $(READY) ## Install the pinned Python environment and build the jars (once)
 
-$(READY): requirements.lock local/kafka/pom.xml flink-conf/job-server/pom.xml
+$(READY): requirements.lock local/kafka-broker/pom.xml flink-conf/job-server/pom.xml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or set PYTHON=…" >&2; exit 1; }
 	@command -v mvn >/dev/null || { echo "error: mvn not found: install Maven and a JDK 17" >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

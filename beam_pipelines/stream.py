@@ -34,7 +34,7 @@ from detection.baselines import BaselineTable
 from transforms.archive import ArchivePosts
 from transforms.baselines import WatchBaselines
 from transforms.mentions import CountMentions
-from transforms.outliers import ScoredWindow, ScoreWindows
+from transforms.outliers import ScoredWindow, ScoreWindows, TrackOutliers
 from transforms.posts import DecodePosts
 from transforms.records import BatchRecords, RawRecord, from_kafka
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
@@ -86,7 +86,9 @@ def _baselines(pipeline: beam.Pipeline, config: StreamConfig) -> Any:
     table = BaselineTable.empty(config.detector.name)
     if config.history:
         table = config.detector.fit(read_history([Path(config.history)]), version=1)
-    return beam.pvalue.AsSingleton(pipeline | "Baselines" >> beam.Create([(table.version, table)]).with_output_types(tuple[int, BaselineTable]))
+    return beam.pvalue.AsSingleton(
+        pipeline | "Baselines" >> beam.Create([(table.version, table)]).with_output_types(tuple[int, BaselineTable])
+    )
 
 
 def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[ScoredWindow]:
@@ -105,6 +107,7 @@ def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[Sco
         | "WindowMentions" >> WindowMentions(config.early_firing_seconds, config.allowed_lateness_seconds)
         | "MergePanes" >> MergePanes()
         | "ScoreWindows" >> ScoreWindows(config.detector, _baselines(pipeline, config))
+        | "TrackOutliers" >> TrackOutliers()
     )
     found = scored | "WithOutliers" >> beam.Filter(lambda window: bool(window.outliers))
     found | "PutOutliers" >> beam.Map(lambda window, prefix: put_outliers(prefix, window), f"{config.lake}/outliers")

@@ -76,7 +76,7 @@ class StreamOptions(PipelineOptions):
         )
         group.add_argument(
             "--early_firing_seconds",
-            type=float,
+            type=int,
             default=60,
             help="processing time between provisional results of an open window; 0: none; default: %(default)s",
         )
@@ -118,7 +118,7 @@ class StreamConfig:
     lake: str
     detector: Detector
     shards: int
-    early_firing_seconds: float
+    early_firing_seconds: int
     allowed_lateness_seconds: int
     baselines_every_seconds: float
     min_mentions: int

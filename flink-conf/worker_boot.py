@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Start one Python worker of Beam for a Flink task manager.
 
 Beam's container contract, without the container: the runner starts this program with the addresses of its services, the

@@ -1,7 +1,8 @@
 """Scoring: from counted windows and baselines to outliers.
 
-An outlier that an early pane announced and a later pane no longer sees is retracted. So the step remembers, per shard,
-which keywords of the windows still open it has announced.
+Two steps, for a stateful step with a side input received nothing on Flink 1.19 with Beam 2.70: ``ScoreWindows`` has the
+baselines as side input and no state, ``TrackOutliers`` has state and no side input. It remembers, per shard, which
+outliers of the windows still open were announced, and retracts one that a later pane no longer sees.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteRuntimeState, ReadMo
 from detection.baselines import BaselineTable
 from detection.counts import WindowCounts
 from detection.detector import SEVERITIES, Detector, Scores
-from transforms.windows import CountedWindow, Pane
+from transforms.windows import CountedWindow, CountedWindowCoder, Pane
 
 REMEMBERED_SECONDS = 6 * 3600
 """Announcements in windows older than this, in event time, are forgotten: no pane can revise them any more."""
@@ -80,53 +81,64 @@ class Outlier(NamedTuple):
         return msgspec.json.encode(fields)
 
 
-class ScoredWindow(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredWindow:
     """What scoring makes of a ``CountedWindow``.
 
     Attributes:
         window: the counts.
-        outliers: what is to be told: outliers of this pane, then retractions of earlier panes' ones.
+        outliers: the outliers of this pane; after ``TrackOutliers``, then the retractions of earlier panes' ones.
     """
 
     window: CountedWindow
     outliers: list[Outlier]
 
+    @property
+    def age(self) -> tuple[int, int]:
+        """Order of the panes of one window: a larger one knows more."""
+        return int(self.window.pane), self.window.counts.posts
 
-def score_window(
-    window: CountedWindow, baselines: BaselineTable, detector: Detector, announced: list[str]
-) -> list[Outlier]:
-    """Score one pane.
 
-    Args:
-        window: the counts.
-        baselines: what is usual.
-        detector: what judges.
-        announced: keywords that earlier panes of this shard and window called outliers.
+class ScoredWindowCoder(beam.coders.Coder):
+    """Beam's coder of a ``ScoredWindow``."""
 
-    Returns:
-        The outliers, then as ``retracted`` those announced before that are none any more.
-    """
+    def encode(self, value: ScoredWindow) -> bytes:
+        """Pack one."""
+        return msgspec.msgpack.encode((_window_coder.encode(value.window), value.outliers))
+
+    def decode(self, encoded: bytes) -> ScoredWindow:
+        """Unpack one."""
+        window, outliers = _unpack_scored(encoded)
+        return ScoredWindow(_window_coder.decode(window), outliers)
+
+    def is_deterministic(self) -> bool:
+        """As of the window in it."""
+        return False
+
+    def to_type_hint(self) -> type[ScoredWindow]:
+        """Name the type that is coded."""
+        return ScoredWindow
+
+
+_window_coder = CountedWindowCoder()
+_unpack_scored = msgspec.msgpack.Decoder(tuple[bytes, list[Outlier]]).decode
+beam.coders.registry.register_coder(ScoredWindow, ScoredWindowCoder)
+
+
+def score_window(window: CountedWindow, baselines: BaselineTable, detector: Detector) -> ScoredWindow:
+    """Score one pane."""
     counts = window.counts
     scores = detector.score(
         WindowCounts(counts.window_start, float(counts.posts), counts.keywords, counts.mentions), baselines
     )
-    status = "provisional" if window.pane is Pane.EARLY else "confirmed"
     found = np.flatnonzero(scores.is_outlier)
-    samples = counts.samples() if len(found) or announced else []
-    outliers = [_outlier(window, scores, int(i), samples[i], status, baselines.version, detector.name) for i in found]
-    gone = set(announced).difference(outlier.keyword for outlier in outliers)
-    if gone:
-        row = {keyword: i for i, keyword in enumerate(counts.keywords) if keyword in gone}
-        outliers += [
-            _outlier(window, scores, i, samples[i], "retracted", baselines.version, detector.name)
-            for i in (row[keyword] for keyword in sorted(gone))
-        ]
-    return outliers
+    samples = counts.samples() if len(found) else []
+    return ScoredWindow(
+        window, [_outlier(window, scores, int(i), samples[i], baselines.version, detector.name) for i in found]
+    )
 
 
-def _outlier(
-    window: CountedWindow, scores: Scores, i: int, samples: list[int], status: str, version: int, detector: str
-) -> Outlier:
+def _outlier(window: CountedWindow, scores: Scores, i: int, samples: list[int], version: int, detector: str) -> Outlier:
     counts = window.counts
     return Outlier(
         keyword=counts.keywords[i],
@@ -138,7 +150,7 @@ def _outlier(
         p_value=float(scores.p_value[i]),
         score=float(scores.score[i]),
         severity=SEVERITIES[scores.severity[i]],
-        status=status,
+        status="provisional" if window.pane is Pane.EARLY else "confirmed",
         tide=float(scores.tide[i]),
         excess=float(scores.excess[i]),
         sample_posts=samples,
@@ -149,43 +161,57 @@ def _outlier(
     )
 
 
-class _ScoreFn(beam.DoFn):
-    ANNOUNCED = ReadModifyWriteStateSpec("announced", beam.coders.BytesCoder())
+@dataclass(frozen=True)
+class Announced:
+    """What was told of one window: by which pane (``ScoredWindow.age``), and which outliers."""
 
+    age: tuple[int, int]
+    outliers: list[Outlier]
+
+
+def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[ScoredWindow, dict[int, Announced]]:
+    """Add to a pane's outliers the retractions of those announced before that are none any more.
+
+    Args:
+        scored: a pane; one that is older than what was announced passes unchanged, for sinks know to ignore it.
+        announced: what was told so far of the shard's windows, by window start.
+
+    Returns:
+        The pane with its retractions, and what has been told now.
+    """
+    start = scored.window.counts.window_start
+    before = announced.get(start, Announced((-1, 0), []))
+    if scored.age < before.age:
+        return scored, announced
+    still = {outlier.keyword for outlier in scored.outliers}
+    pane, posts = scored.age
+    gone = [
+        outlier._replace(status="retracted", severity=SEVERITIES[0], pane=pane, posts=posts)
+        for outlier in before.outliers
+        if outlier.keyword not in still
+    ]
+    told = announced | {start: Announced(scored.age, scored.outliers)}
+    newest = max(told)
+    told = {window: what for window, what in told.items() if newest - window <= REMEMBERED_SECONDS}
+    return ScoredWindow(scored.window, scored.outliers + gone), told
+
+
+class _ScoreFn(beam.DoFn):
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._keywords = Metrics.counter("ScoreWindows", "keywords")
-        self._outliers = {
-            status: Metrics.counter("ScoreWindows", f"outliers.{status}")
-            for status in ("provisional", "confirmed", "retracted")
-        }
 
     def process(
-        self,
-        element: tuple[int, CountedWindow],
-        baselines: tuple[int, BaselineTable],
-        state: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(ANNOUNCED),  # noqa: B008 - Beam's way
-    ) -> Iterator[ScoredWindow]:
-        _, window = element
-        start = window.counts.window_start
-        packed: bytes | None = state.read()
-        announced = msgspec.msgpack.decode(packed, type=dict[int, list[str]]) if packed else {}
-        outliers = score_window(window, baselines[1], self._detector, announced.get(start, []))
+        self, element: tuple[int, CountedWindow], baselines: tuple[int, BaselineTable]
+    ) -> Iterator[tuple[int, ScoredWindow]]:
+        shard, window = element
         self._keywords.inc(len(window.counts.keywords))
-        for outlier in outliers:
-            self._outliers[outlier.status].inc()
-        now = [outlier.keyword for outlier in outliers if outlier.status != "retracted"]
-        if now != announced.get(start, []):
-            announced[start] = now
-            newest = max(announced)
-            kept = {s: k for s, k in announced.items() if k and newest - s <= REMEMBERED_SECONDS}
-            state.write(msgspec.msgpack.encode(kept))
-        yield ScoredWindow(window, outliers)
+        yield shard, score_window(window, baselines[1], self._detector)
 
 
 @dataclass
 class ScoreWindows(beam.PTransform):
-    """``(shard, CountedWindow)`` → ``ScoredWindow``.
+    """``(shard, CountedWindow)`` → ``(shard, ScoredWindow)``, in the global window.
 
     Attributes:
         detector: what judges.
@@ -195,10 +221,53 @@ class ScoreWindows(beam.PTransform):
     detector: Detector
     baselines: Any
 
-    def expand(self, windows: beam.PCollection[tuple[int, CountedWindow]]) -> beam.PCollection[ScoredWindow]:
-        """Score in the global window, where state outlives a window and every side input is at hand."""
+    def expand(
+        self, windows: beam.PCollection[tuple[int, CountedWindow]]
+    ) -> beam.PCollection[tuple[int, ScoredWindow]]:
+        """Spread the shards' panes over the workers, and score each."""
         return (
             windows
             | "Globally" >> beam.WindowInto(beam.window.GlobalWindows()).with_output_types(tuple[int, CountedWindow])
-            | "Score" >> beam.ParDo(_ScoreFn(self.detector), self.baselines)
+            | "Spread" >> beam.Reshuffle().with_output_types(tuple[int, CountedWindow])
+            | "Score" >> beam.ParDo(_ScoreFn(self.detector), self.baselines).with_output_types(tuple[int, ScoredWindow])
         )
+
+
+class _TrackFn(beam.DoFn):
+    ANNOUNCED = ReadModifyWriteStateSpec("announced", beam.coders.BytesCoder())
+
+    def __init__(self) -> None:
+        self._outliers = {
+            status: Metrics.counter("TrackOutliers", f"outliers.{status}")
+            for status in ("provisional", "confirmed", "retracted")
+        }
+
+    def process(
+        self,
+        element: tuple[int, ScoredWindow],
+        state: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(ANNOUNCED),  # noqa: B008 - Beam's way
+    ) -> Iterator[ScoredWindow]:
+        _, scored = element
+        packed: bytes | None = state.read()
+        announced = _unpack_announced(packed) if packed else {}
+        scored, told = retract(scored, announced)
+        if told is not announced:
+            state.write(msgspec.msgpack.encode(told))
+        for outlier in scored.outliers:
+            self._outliers[outlier.status].inc()
+        yield scored
+
+
+_unpack_announced = msgspec.msgpack.Decoder(dict[int, Announced]).decode
+
+
+@dataclass
+class TrackOutliers(beam.PTransform):
+    """``(shard, ScoredWindow)`` → ``ScoredWindow`` with retractions.
+
+    State: per shard, what was announced of the windows of the last hours.
+    """
+
+    def expand(self, scored: beam.PCollection[tuple[int, ScoredWindow]]) -> beam.PCollection[ScoredWindow]:
+        """Compare each pane with what was announced before."""
+        return scored | "Track" >> beam.ParDo(_TrackFn()).with_output_types(ScoredWindow)

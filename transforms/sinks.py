@@ -51,7 +51,8 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
     totals: dict[int, tuple[Any, ...]] = {}
     outliers: dict[tuple[str, int], tuple[Any, ...]] = {}
     # Later panes overwrite earlier ones here too: one statement may not touch a row twice.
-    for window, found in sorted(scored, key=lambda item: (item.window.pane, item.window.counts.posts)):
+    for item in sorted(scored, key=lambda item: item.age):
+        window, found = item.window, item.outliers
         counts, start = window.counts, _utc(window.counts.window_start)
         if window.shard == 0:
             totals[counts.window_start] = (start, counts.posts, int(window.pane))

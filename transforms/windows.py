@@ -99,7 +99,7 @@ class WindowMentions(beam.PTransform):
         allowed_lateness_seconds: how long after its end a window takes late posts, seconds of event time.
     """
 
-    early_firing_seconds: float = 60
+    early_firing_seconds: int = 60
     allowed_lateness_seconds: int = ALLOWED_LATENESS_SECONDS
 
     def expand(self, batches: beam.PCollection[tuple[int, MentionBatch]]) -> beam.PCollection[tuple[int, MentionBatch]]:
@@ -144,7 +144,9 @@ class MergePanes(beam.PTransform):
     State: the merged counts of a shard's window, dropped by the runner when the allowed lateness is over.
     """
 
-    def expand(self, batches: beam.PCollection[tuple[int, MentionBatch]]) -> beam.PCollection[tuple[int, CountedWindow]]:
+    def expand(
+        self, batches: beam.PCollection[tuple[int, MentionBatch]]
+    ) -> beam.PCollection[tuple[int, CountedWindow]]:
         """Group what is new and merge it into what was there."""
         return (
             batches
