@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import zstandard
+from botocore.response import StreamingBody
 
 from feed.files import SourceError, open_output, read_lines
 
@@ -62,3 +63,26 @@ def test_missing_sources_are_named(tmp_path):
         list(read_lines([str(tmp_path / "nowhere")]))
     with pytest.raises(SourceError, match="no file"):
         list(read_lines([str(tmp_path)]))
+
+
+def test_s3_objects_and_prefixes(monkeypatch):
+    objects = {"raw/hh=01/b.ndjson.gz": gzip.compress(b"2\n"), "raw/hh=00/a.ndjson.zst": zstandard.compress(b"1\n")}
+
+    class Client:
+        def get_object(self, Bucket, Key):  # noqa: N803
+            assert Bucket == "lake"
+            return {"Body": StreamingBody(io.BytesIO(objects[Key]), len(objects[Key]))}
+
+        def get_paginator(self, name):
+            assert name == "list_objects_v2"
+            return self
+
+        def paginate(self, Bucket, Prefix):  # noqa: N803
+            yield {"Contents": [{"Key": key} for key in objects if key.startswith(Prefix)]}
+            yield {}
+
+    monkeypatch.setattr("feed.files.boto3.client", lambda service: Client())
+    assert list(read_lines(["s3://lake/raw/"])) == [b"1", b"2"]
+    assert list(read_lines(["s3://lake/raw/hh=01/b.ndjson.gz"])) == [b"2"]
+    with pytest.raises(SourceError, match="no object"):
+        list(read_lines(["s3://lake/dead/"]))
