@@ -25,6 +25,12 @@ from local import jars
 LOCAL = "[local]"
 WORKER_BOOT = ROOT / "flink-conf" / "worker_boot.py"
 REST_TIMEOUT_SECONDS = 10
+FLAGS = (
+    "--faster_copy",  # spares a copy of every record between chained operators
+    # Otherwise what a bundle yields at a checkpoint is held back until that is complete; the watermark may overtake it,
+    # and the posts would count as late.
+    "--finish_bundle_before_checkpointing",
+)
 TERMINAL_STATES = frozenset(("FINISHED", "FAILED", "CANCELED"))
 
 
@@ -70,12 +76,11 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
         "checkpointing_interval": "10000",  # ms; a cluster's own setting is not applied to Beam's jobs
         "max_bundle_size": "20000",
         "max_bundle_time_mills": "1000",
+        "max_cache_memory_usage_mb": "100",  # of state and side inputs in a worker; without the option it is none
         "job_name": "tiktok-stream",
     }
     added = [f"--{name}={value}" for name, value in defaults.items() if not _given(argv, name)]
-    if "--faster_copy" not in argv:
-        added.append("--faster_copy")  # spares a copy of every record between chained operators
-    return [*argv, *added]
+    return [*argv, *added, *(flag for flag in FLAGS if flag not in argv)]
 
 
 def expansion_service() -> JavaJarExpansionService:

@@ -1,8 +1,8 @@
 """Scoring: from counted windows and baselines to outliers.
 
-Two steps, for a stateful step with a side input received nothing on Flink 1.19 with Beam 2.70: ``ScoreWindows`` has the
-baselines as side input and no state, ``TrackOutliers`` has state and no side input. It remembers, per shard, which
-outliers of the windows still open were announced, and retracts one that a later pane no longer sees.
+Two steps: ``ScoreWindows`` has the baselines as side input and no state, so panes are scored wherever a worker is free;
+``TrackOutliers`` has state and no side input. It remembers, per shard, which outliers of the windows still open were
+announced, and retracts one that a later pane no longer sees.
 """
 
 from __future__ import annotations
