@@ -86,9 +86,7 @@ def _baselines(pipeline: beam.Pipeline, config: StreamConfig) -> Any:
     table = BaselineTable.empty(config.detector.name)
     if config.history:
         table = config.detector.fit(read_history([Path(config.history)]), version=1)
-    return beam.pvalue.AsSingleton(
-        pipeline | "Baselines" >> beam.Create([(table.version, table)]).with_output_types(tuple[int, BaselineTable])
-    )
+    return beam.pvalue.AsSingleton(pipeline | "Baselines" >> beam.Create([table]).with_output_types(BaselineTable))
 
 
 def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[ScoredWindow]:

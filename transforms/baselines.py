@@ -1,7 +1,6 @@
 """Baselines as a slowly-updating side input, read from Postgres.
 
-The side input's element is ``(version, table)``, a pair: a stateful DoFn with a side input takes its key coder from
-either input (Beam 2.70 does not tell them apart), so both are pairs with an integer key.
+The element is not a key-value pair: Beam 2.70's Flink runner cannot write a side input of pairs to a checkpoint.
 """
 
 from __future__ import annotations
@@ -73,13 +72,13 @@ class _LoadFn(beam.DoFn):
         self._detector = detector
         self._sent = -1
 
-    def process(self, _: Any) -> Iterator[tuple[int, BaselineTable]]:
+    def process(self, _: Any) -> Iterator[BaselineTable]:
         connection = psycopg2.connect("", application_name="baselines")
         try:
             version = newest_version(connection, self._detector)
             # Only news is sent: on some runners every value that was ever sent stays in state.
             if version != self._sent:
-                yield version, load_baselines(connection, self._detector, version)
+                yield load_baselines(connection, self._detector, version)
                 self._sent = version
         finally:
             connection.close()
@@ -87,7 +86,7 @@ class _LoadFn(beam.DoFn):
 
 @dataclass
 class WatchBaselines(beam.PTransform):
-    """Yields ``(version, BaselineTable)``, the newest of Postgres, again whenever a newer version is published.
+    """Yields the newest ``BaselineTable`` of Postgres, again whenever a newer version is published.
 
     Attributes:
         detector: name of the detector whose baselines are wanted.
@@ -99,16 +98,16 @@ class WatchBaselines(beam.PTransform):
     every_seconds: float
     start: float
 
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[tuple[int, BaselineTable]]:
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[BaselineTable]:
         """Poll, load, and let each value replace the one before."""
         return (
             begin
             | "Every so often" >> PeriodicImpulse(Timestamp(self.start), fire_interval=self.every_seconds)
-            | "Load" >> beam.ParDo(_LoadFn(self.detector)).with_output_types(tuple[int, BaselineTable])
+            | "Load" >> beam.ParDo(_LoadFn(self.detector)).with_output_types(BaselineTable)
             | "Latest"
             >> beam.WindowInto(
                 beam.window.GlobalWindows(),
                 trigger=Repeatedly(AfterCount(1)),
                 accumulation_mode=AccumulationMode.DISCARDING,
-            ).with_output_types(tuple[int, BaselineTable])
+            ).with_output_types(BaselineTable)
         )

@@ -202,11 +202,11 @@ class _ScoreFn(beam.DoFn):
         self._keywords = Metrics.counter("ScoreWindows", "keywords")
 
     def process(
-        self, element: tuple[int, CountedWindow], baselines: tuple[int, BaselineTable]
+        self, element: tuple[int, CountedWindow], baselines: BaselineTable
     ) -> Iterator[tuple[int, ScoredWindow]]:
         shard, window = element
         self._keywords.inc(len(window.counts.keywords))
-        yield shard, score_window(window, baselines[1], self._detector)
+        yield shard, score_window(window, baselines, self._detector)
 
 
 @dataclass
@@ -215,7 +215,7 @@ class ScoreWindows(beam.PTransform):
 
     Attributes:
         detector: what judges.
-        baselines: side input, ``(version, table)`` in force.
+        baselines: side input, the table in force.
     """
 
     detector: Detector

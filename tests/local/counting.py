@@ -1,31 +1,27 @@
-"""A small streaming job with every feature that the product asks of the runner; Python workers import it by name.
+"""A small streaming job with what the product asks of the runner; Python workers import it by name.
 
 Kafka (with partition and offset) → event-time windows with early firings → GroupByKey → a step with state that sees the
-pane → a step with a slowly-updating side input → Kafka. State and side input are two steps: Flink delivers nothing to a
-step that has both.
+pane → Kafka.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.kafka import ReadFromKafka
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.trigger import (
     AccumulationMode,
     AfterCount,
     AfterProcessingTime,
     AfterWatermark,
-    Repeatedly,
 )
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
-from apache_beam.transforms.window import FixedWindows, GlobalWindows
+from apache_beam.transforms.window import FixedWindows
 from apache_beam.utils.windowed_value import PaneInfoTiming
 from kafka import KafkaProducer
 
@@ -50,25 +46,21 @@ class Describe(beam.DoFn):
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
         firings: Any = beam.DoFn.StateParam(FIRINGS),
-    ) -> Iterator[dict[str, Any]]:
-        """Yield one firing."""
+    ) -> Iterator[bytes]:
+        """Yield one line of JSON per firing."""
         word, places = element
         before = firings.read() or 0
         firings.write(before + 1)
-        yield {
+        firing = {
             "word": word,
             "window": int(window.start),
-            "places": sorted(map(list, places)),
+            "places": sorted(places),
             "timing": PaneInfoTiming.to_string(pane.timing),
             "pane": pane.index,
             "firings_before": before,
             "worker": os.getpid(),
         }
-
-
-def line(firing: dict[str, Any], version: int) -> bytes:
-    """Write one firing down, with the version of the table that was current."""
-    return json.dumps({**firing, "version": version}).encode()
+        yield json.dumps(firing).encode()
 
 
 class Send(beam.DoFn):
@@ -90,22 +82,8 @@ class Send(beam.DoFn):
         self._producer.flush()
 
 
-def version_now(_: Any) -> int:
-    """Stand for a table that changes."""
-    return int(time.time())
-
-
 def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, *, early_seconds: int = 2) -> None:
     """Put the job together."""
-    version = (
-        pipeline
-        | "Tick" >> PeriodicImpulse(start_timestamp=time.time(), fire_interval=5)
-        | "Version" >> beam.Map(version_now)
-        | "Latest"
-        >> beam.WindowInto(
-            GlobalWindows(), trigger=Repeatedly(AfterCount(1)), accumulation_mode=AccumulationMode.DISCARDING
-        )
-    )
     (
         pipeline
         | "Read"
@@ -126,7 +104,6 @@ def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, *, earl
         )
         | "Group" >> beam.GroupByKey()
         | "Describe" >> beam.ParDo(Describe())
-        | "Line" >> beam.Map(line, beam.pvalue.AsSingleton(version))
         | "Send" >> beam.ParDo(Send(servers, sink))
     )
 
