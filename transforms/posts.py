@@ -138,7 +138,7 @@ def _check(post: Post, timestamp_ms: int) -> None:
     if not post.time_stamp > 0:
         raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp is not a positive number of seconds: {post.time_stamp}")
     if ahead > FUTURE_TOLERANCE_SECONDS:
-        raise Rejected(Reason.FUTURE_TIME_STAMP, f"time_stamp lies {ahead:.0f} s ahead of the record's own timestamp")
+        raise Rejected(Reason.FUTURE_TIME_STAMP, f"time_stamp lies {ahead:.12g} s ahead of the record's own timestamp")
 
 
 def _decode_leniently(raw: bytes) -> Post:
@@ -186,15 +186,17 @@ def _decode_leniently(raw: bytes) -> Post:
 
 def _time_stamp(tree: dict[str, Any]) -> float:
     value = tree.get("time_stamp")
-    if isinstance(value, str):  # a number in quotes is unambiguous
+    if isinstance(value, str | int) and not isinstance(value, bool):  # a number in quotes is unambiguous
         try:
             value = float(value)
         except ValueError:
             raise Rejected(Reason.BAD_TIME_STAMP, "time_stamp is a text") from None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        except OverflowError:  # an integer beyond any float
+            value = math.inf
+    if not isinstance(value, float) or not math.isfinite(value):
         kind = "missing" if value is None else f"not a number: {str(value)[:40]}"
         raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp is {kind}")
-    return float(value)
+    return value
 
 
 def _author(author: dict[str, Any]) -> Author:

@@ -1,0 +1,69 @@
+"""Files of counts."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from beam_pipelines.counts_files import read_history
+from beam_pipelines.errors import UserError
+
+NOON = 1_600_000_200  # 2020-09-13T12:30:00Z
+HEAD = "keyword,window_start,mentions\n"
+
+
+def test_counts_and_totals(tmp_path):
+    (tmp_path / "a.csv").write_text(HEAD + "dance,2020-09-13T13:15:00Z,7\nramen,2020-09-13T12:30:00Z,2\n")
+    with gzip.open(tmp_path / "b.csv.gz", "wt") as file:
+        file.write(HEAD + 'dance,2020-09-13T12:30:00Z,5\n"東京,😂",2020-09-13T12:45:00Z,1\n')
+    (tmp_path / "t.csv").write_text(
+        "window_start,total_posts\n2020-09-13T12:15:00Z,1\n2020-09-13T12:30:00Z,100\n2020-09-13T13:15:00Z,300\n"
+        "2020-09-13T13:30:00Z,9\n"
+    )
+    history = read_history([tmp_path / "a.csv", tmp_path / "b.csv.gz"], tmp_path / "t.csv")
+    rows = {
+        (history.keywords[k], w - NOON, m)
+        for k, w, m in zip(history.keyword, history.window.tolist(), history.mentions.tolist(), strict=True)
+    }
+    assert rows == {("dance", 2700, 7), ("ramen", 0, 2), ("dance", 0, 5), ("東京,😂", 900, 1)}
+    assert sorted(history.keywords) == ["dance", "ramen", "東京,😂"]
+    assert (history.start, history.end, history.windows) == (NOON, NOON + 3600, 4)
+    np.testing.assert_array_equal(history.totals, [100, np.nan, np.nan, 300])
+
+
+def test_without_totals_the_volume_is_unknown(tmp_path):
+    (tmp_path / "a.csv").write_text(HEAD + "dance,2020-09-13T12:30:00Z,7\n")
+    history = read_history([tmp_path / "a.csv"])
+    assert np.isnan(history.totals).tolist() == [True]
+
+
+def test_columns_are_found_by_name(tmp_path):
+    (tmp_path / "a.csv").write_text("mentions,extra,window_start,keyword\n7,x,2020-09-13T12:30:00Z,dance\n")
+    history = read_history([tmp_path / "a.csv"])
+    assert (history.keywords, history.mentions.tolist(), history.start) == (("dance",), [7], NOON)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected the columns keyword,window_start,mentions"),
+        ("keyword,mentions\ndance,1\n", "expected the columns"),
+        (HEAD + "dance,yesterday,1\n", "ISO 8601"),
+        (HEAD + "dance,2020-09-13T12:30:00Z,many\n", "expected the columns"),
+        (HEAD + "dance\n", "expected the columns"),
+        (HEAD, "no counts in"),
+    ],
+)
+def test_a_malformed_file_is_named(tmp_path, content, message):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        read_history([path])
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such file: .*gone.csv"):
+        read_history([tmp_path / "gone.csv"])

@@ -1,0 +1,166 @@
+"""Counting, merging, splitting and packing of mentions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.baselines import keyword_hash
+from transforms.mentions import (
+    MAX_SAMPLES,
+    MentionBatch,
+    MentionBatchCoder,
+    MentionCounter,
+    merge_mentions,
+    split_by_shard,
+)
+from transforms.posts import Item, Post
+from transforms.text import tokenise
+
+WORDS = ("dance", "ramen", "東京", "#the", "😂", "зима")
+START = 1_600_000_200  # a multiple of 900
+TEXTS = [" ".join(word for i, word in enumerate(WORDS) if n >> i & 1) for n in range(64)]
+CAP = 2**32 - 1
+
+
+def make(post_id: int, engagement: int | None = 0, time_stamp: float = START, text: str | None = None) -> Post:
+    """Make a post; its text follows from its id, so that a post which came twice has one text."""
+    text = TEXTS[post_id * 37 % 64] if text is None else text
+    return Post(Item(str(post_id), text=text, digg_count=engagement), time_stamp)
+
+
+POSTS = st.lists(
+    st.builds(make, st.integers(1, 40), st.integers(-5, 6) | st.just(2**40) | st.none(), st.just(START)), max_size=40
+)
+ANYTIME = st.lists(
+    st.builds(make, st.integers(1, 40), st.integers(0, 6), st.integers(START, START + 2699) | st.floats(START, START + 2699))
+)
+
+
+def count(posts: list[Post]) -> MentionBatch:
+    counter = MentionCounter()
+    counter.add(posts)
+    (batch,) = counter.drain()
+    return batch
+
+
+def content(batch: MentionBatch) -> tuple[object, ...]:
+    """Return what a batch says, whatever the order of its keywords."""
+    engagement = np.split(batch.sample_engagement, np.cumsum(batch.sample_counts)[:-1]) if batch.keywords else []
+    assert len(set(batch.keywords)) == len(batch.keywords)
+    assert int(batch.sample_counts.sum()) == len(batch.sample_ids) == len(batch.sample_engagement)
+    rows = {
+        word: (mentions, ids, most.tolist())
+        for word, mentions, ids, most in zip(
+            batch.keywords, batch.mentions.tolist(), batch.samples(), engagement, strict=True
+        )
+    }
+    return batch.window_start, batch.posts, rows
+
+
+def naive(posts: list[Post]) -> tuple[object, ...]:
+    mentions = Counter(word for post in posts for word in tokenise(post.item.text))
+    most: dict[str, dict[int, int]] = {word: {} for word in mentions}
+    for post in posts:
+        for word in tokenise(post.item.text):
+            engagement = min(max(post.engagement, 0), CAP)
+            most[word][post.post_id] = max(most[word].get(post.post_id, 0), engagement)
+    rows = {}
+    for word, number in mentions.items():
+        best = sorted(most[word].items(), key=lambda item: (-item[1], item[0]))[:MAX_SAMPLES]
+        rows[word] = (number, [i for i, _ in best], [e for _, e in best])
+    return posts[0].time_stamp // 900 * 900, len(posts), rows
+
+
+@given(POSTS.filter(bool))
+def test_counting_equals_a_naive_count(posts):
+    assert content(count(posts)) == naive(posts)
+
+
+@given(ANYTIME)
+def test_posts_are_counted_in_the_window_of_their_time(posts):
+    counter = MentionCounter()
+    counter.add(posts)
+    batches = counter.drain()
+    assert counter.drain() == []
+    starts = {int(post.time_stamp // 900) * 900 for post in posts}
+    assert sorted(batch.window_start for batch in batches) == sorted(starts)
+    for batch in batches:
+        assert content(batch) == naive([p for p in posts if int(p.time_stamp // 900) * 900 == batch.window_start])
+
+
+@given(POSTS.filter(bool), st.data())
+def test_how_posts_are_cut_into_bundles_leaves_no_trace(posts, data):
+    shuffled = data.draw(st.permutations(posts))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(posts)), max_size=6)) | {0, len(posts)})
+    bundles = [count(shuffled[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    assert content(merge_mentions(bundles)) == naive(posts)
+    assert content(reduce(lambda a, b: merge_mentions([a, b]), bundles)) == naive(posts)
+
+
+@given(POSTS.filter(bool), POSTS.filter(bool), POSTS.filter(bool))
+def test_merging_is_commutative_and_associative(a, b, c):
+    x, y, z = count(a), count(b), count(c)
+    assert content(merge_mentions([x, y])) == content(merge_mentions([y, x]))
+    left = merge_mentions([merge_mentions([x, y]), z])
+    right = merge_mentions([x, merge_mentions([y, z])])
+    assert content(left) == content(right) == content(merge_mentions([z, x, y]))
+
+
+def test_a_post_that_came_twice_is_one_sample_with_its_greatest_engagement():
+    first, second = make(3, 1, text="dance"), make(3, 8, text="dance")
+    others = [make(i, 5, text="dance") for i in (1, 2, 4)]
+    merged = merge_mentions([count([first, *others]), count([second])])
+    assert content(merged) == (START, 5, {"dance": (5, [3, 1, 2], [8, 5, 5])})
+
+
+def test_a_post_without_keywords_is_counted_all_the_same():
+    batch = count([make(1, text=""), Post(Item("2"), float(START))])
+    assert content(batch) == (START, 2, {})
+    assert content(merge_mentions([batch, batch])) == (START, 4, {})
+
+
+def test_only_batches_of_one_window_are_merged():
+    with pytest.raises(ValueError, match="one window"):
+        merge_mentions([count([make(1)]), count([make(1, time_stamp=START + 900)])])
+    with pytest.raises(ValueError, match="one window"):
+        merge_mentions([])
+
+
+@given(POSTS.filter(bool), st.integers(1, 9))
+def test_shards_partition_a_batch(posts, shards):
+    batch = count(posts)
+    parts = list(split_by_shard(batch, shards))
+    assert [shard for shard, _ in parts] == list(range(shards))
+    together: dict[str, object] = {}
+    for shard, part in parts:
+        start, total, rows = content(part)
+        assert (start, total) == (START, len(posts))
+        assert all(keyword_hash(word) % shards == shard for word in rows)
+        assert not together.keys() & rows.keys()
+        together |= rows
+    assert (START, len(posts), together) == content(batch)
+
+
+@given(POSTS.filter(bool), POSTS.filter(bool), st.integers(1, 5))
+def test_splitting_and_merging_can_change_places(a, b, shards):
+    whole = split_by_shard(merge_mentions([count(a), count(b)]), shards)
+    parts = zip(split_by_shard(count(a), shards), split_by_shard(count(b), shards), strict=True)
+    for (shard, there), ((_, x), (_, y)) in zip(whole, parts, strict=True):
+        assert content(there) == content(merge_mentions([x, y])), shard
+
+
+@given(POSTS.filter(bool))
+def test_bytes_round_trip(posts):
+    batch = count(posts)
+    again = MentionBatch.from_bytes(batch.to_bytes())
+    assert content(again) == content(batch)
+    assert again.keywords == batch.keywords
+    assert again.mentions.dtype == again.sample_engagement.dtype == np.int64
+    assert content(MentionBatchCoder().decode(MentionBatchCoder().encode(again))) == content(batch)
+    assert content(merge_mentions([again, again])) == content(merge_mentions([batch, batch]))

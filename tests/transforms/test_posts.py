@@ -1,0 +1,222 @@
+"""Decoding of posts: every reason of a dead letter, and what is forgiven."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from transforms.dead_letters import Reason
+from transforms.posts import FUTURE_TOLERANCE_SECONDS, MAX_POST_ID, Post, Rejected, decode_batch, decode_post
+from transforms.records import RawBatch
+
+NOW = 1_600_000_000
+WHOLE = {
+    "itemInfos": {
+        "id": "6907230749122825473",
+        "text": "hello #dance",
+        "createTime": "1599999000",
+        "authorId": "5",
+        "musicId": "6",
+        "commentCount": 1,
+        "diggCount": 20,
+        "shareCount": 300,
+        "video": {"url": ["u"], "videoMeta": {"height": 1}},
+    },
+    "time_stamp": NOW + 0.5,
+    "authorInfos": {"userId": "5", "uniqueId": "me", "nickName": "Me 😂"},
+    "challengeInfoList": [{"challengeId": "8", "challengeName": "dance"}],
+    "musicInfos": {"musicId": "6", "musicName": "la", "authorName": "x"},
+}
+
+
+def decode(value: object) -> Post:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return decode_post(raw, NOW * 1000)
+
+
+def post(item: dict[str, object] | None = None, **fields: object) -> dict[str, object]:
+    return {**WHOLE, "itemInfos": {**WHOLE["itemInfos"], **(item or {})}, **fields}
+
+
+def test_a_whole_post():
+    decoded = decode(WHOLE)
+    assert decoded.post_id == 6907230749122825473
+    assert decoded.item.text == "hello #dance"
+    assert decoded.engagement == 321
+    assert decoded.time_stamp == NOW + 0.5
+    assert decoded.window_start == NOW - NOW % 900
+    assert decoded.author.nick_name == "Me 😂"
+    assert decoded.challenges[0].challenge_name == "dance"
+    assert decoded.music.author_name == "x"
+
+
+def test_only_id_and_time_stamp_are_needed():
+    decoded = decode({"itemInfos": {"id": "1"}, "time_stamp": NOW})
+    assert (decoded.post_id, decoded.item.text, decoded.engagement, decoded.author) == (1, None, 0, None)
+
+
+HUGE = b'{"itemInfos":{"id":"7"},"time_stamp":1' + b"0" * 400 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", Reason.EMPTY),
+        (b"\xff\xfe", Reason.NOT_UTF8),
+        (b'{"itemInfos":{"id":"7","text":"\xff"},"time_stamp":1}', Reason.NOT_UTF8),
+        (b" ", Reason.NOT_JSON),
+        (b'{"itemInfos":', Reason.NOT_JSON),
+        (json.dumps(WHOLE).encode()[:-1], Reason.NOT_JSON),
+        (b'{"itemInfos":{"id":"\\ud800"},"time_stamp":1}', Reason.NOT_JSON),
+        (b"[" * 100_000, Reason.NOT_JSON),
+        (b"[]", Reason.NOT_AN_OBJECT),
+        (b"null", Reason.NOT_AN_OBJECT),
+        (b'"text"', Reason.NOT_AN_OBJECT),
+        (b"17", Reason.NOT_AN_OBJECT),
+        ({}, Reason.BAD_ID),
+        ({**WHOLE, "itemInfos": None}, Reason.BAD_ID),
+        ({**WHOLE, "itemInfos": []}, Reason.BAD_ID),
+        (post({"id": None}), Reason.BAD_ID),
+        (post({"id": True}), Reason.BAD_ID),
+        (post({"id": 1.5}), Reason.BAD_ID),
+        (post({"id": ""}), Reason.BAD_ID),
+        (post({"id": "0"}), Reason.BAD_ID),
+        (post({"id": "-5"}), Reason.BAD_ID),
+        (post({"id": "٧"}), Reason.BAD_ID),
+        (post({"id": str(MAX_POST_ID + 1)}), Reason.BAD_ID),
+        (post({"id": "9" * 5000}), Reason.BAD_ID),
+        (post({"id": MAX_POST_ID + 1}), Reason.BAD_ID),
+        (post(time_stamp=None), Reason.BAD_TIME_STAMP),
+        ({"itemInfos": {"id": "1"}}, Reason.BAD_TIME_STAMP),
+        (post(time_stamp="yesterday"), Reason.BAD_TIME_STAMP),
+        (post(time_stamp="nan"), Reason.BAD_TIME_STAMP),
+        (post(time_stamp="1e999"), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=True), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=[NOW]), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=0), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=-1.0), Reason.BAD_TIME_STAMP),
+        (HUGE, Reason.BAD_TIME_STAMP),
+        (post(time_stamp=NOW + FUTURE_TOLERANCE_SECONDS + 1), Reason.FUTURE_TIME_STAMP),
+        (post(time_stamp=NOW * 1000), Reason.FUTURE_TIME_STAMP),
+        (post(time_stamp=1e300), Reason.FUTURE_TIME_STAMP),
+    ],
+)
+def test_rejected_with_its_reason(value, reason):
+    with pytest.raises(Rejected) as rejected:
+        decode(value)
+    assert rejected.value.reason is reason
+    assert rejected.value.detail
+    assert len(rejected.value.detail) < 300
+
+
+def test_every_reason_is_tested():
+    cases = test_rejected_with_its_reason.pytestmark[0].args[1]
+    assert {reason for _, reason in cases} == set(Reason)
+
+
+def test_future_within_tolerance_and_any_past_are_taken():
+    assert decode(post(time_stamp=NOW + FUTURE_TOLERANCE_SECONDS)).time_stamp == NOW + 900
+    assert decode(post(time_stamp=1)).window_start == 0
+
+
+def test_largest_id():
+    assert decode(post({"id": str(MAX_POST_ID)})).post_id == MAX_POST_ID
+
+
+def test_numbers_and_texts_are_taken_for_each_other():
+    decoded = decode(post({"id": 77, "diggCount": "20", "createTime": 1599999000}, time_stamp=f"{NOW}"))
+    assert (decoded.item.id, decoded.item.digg_count, decoded.item.create_time) == ("77", 20, "1599999000")
+    assert decoded.time_stamp == NOW
+
+
+@pytest.mark.parametrize("wrong", [None, True, 1.5, [], {}, [1], {"a": "b"}])
+@pytest.mark.parametrize("name", ["text", "createTime", "authorId", "musicId", "commentCount", "diggCount", "shareCount"])
+def test_a_field_of_the_wrong_type_is_missing_and_the_others_stay(name, wrong):
+    decoded = decode(post({name: wrong}))
+    there = json.loads(msgspec.json.encode(decoded.item))
+    assert there.pop(name) is None
+    assert there == {key: WHOLE["itemInfos"][key] for key in there}
+    assert decoded.author == decode(WHOLE).author
+    assert decoded.challenges == decode(WHOLE).challenges
+
+
+@pytest.mark.parametrize("wrong", [None, True, 1.5, "x", [3]])
+@pytest.mark.parametrize("name", ["authorInfos", "challengeInfoList", "musicInfos"])
+def test_a_part_of_the_wrong_type_is_missing(name, wrong):
+    decoded = decode(post(**{name: wrong}))
+    assert decoded.item == decode(WHOLE).item
+    part = {"authorInfos": decoded.author, "challengeInfoList": decoded.challenges, "musicInfos": decoded.music}[name]
+    values = msgspec.to_builtins(part)
+    assert not values or not any(values.values())
+
+
+def test_good_challenges_among_bad_ones_are_kept():
+    decoded = decode(post(challengeInfoList=[None, {"challengeId": 8, "challengeName": "a"}, "b"]))
+    assert [(c.challenge_id, c.challenge_name) for c in decoded.challenges] == [("8", "a")]
+
+
+def check(raw: bytes) -> None:
+    """Decode: it must give a usable post or ``Rejected``, nothing else."""
+    try:
+        decoded = decode_post(raw, NOW * 1000)
+    except Rejected as rejected:
+        assert rejected.reason in Reason
+    else:
+        assert 0 < decoded.post_id <= MAX_POST_ID
+        assert 0 <= decoded.window_start <= decoded.time_stamp < decoded.window_start + 900
+        assert isinstance(decoded.engagement, int)
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes(raw):
+    check(raw)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(-(10**400), 10**400) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(ANY_JSON)
+def test_arbitrary_json(tree):
+    check(json.dumps(tree).encode())
+
+
+@given(
+    st.fixed_dictionaries(
+        {"itemInfos": st.fixed_dictionaries({"id": ANY_JSON | st.just("7")}, optional=dict.fromkeys(
+            ["text", "createTime", "authorId", "musicId", "commentCount", "diggCount", "shareCount"], ANY_JSON
+        )) | ANY_JSON, "time_stamp": ANY_JSON | st.just(NOW)},
+        optional=dict.fromkeys(["authorInfos", "challengeInfoList", "musicInfos"], ANY_JSON),
+    )
+)
+@example({"itemInfos": {"id": "7"}, "time_stamp": 10**400})
+@example({"itemInfos": {"id": "7"}, "time_stamp": -(10**400)})
+def test_objects_with_arbitrary_fields(tree):
+    check(json.dumps(tree).encode())
+
+
+@given(st.data())
+def test_a_damaged_post(data):
+    raw = bytearray(json.dumps(WHOLE).encode())
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=4)):
+        raw[place] = data.draw(st.integers(0, 255))
+    check(bytes(raw))
+
+
+def test_a_batch_is_parted_without_loss_and_in_order():
+    values = [json.dumps(post({"id": "1"})).encode(), b"{", json.dumps(post({"id": "2"})).encode(), b"", b"\xff"]
+    posts, dead = decode_batch(RawBatch("posts", 3, 100, [NOW * 1000 + i for i in range(5)], values))
+    assert [p.post_id for p in posts] == [1, 2]
+    assert [(d.reason, d.offset, d.raw, d.timestamp_ms) for d in dead] == [
+        (Reason.NOT_JSON, 101, b"{", NOW * 1000 + 1),
+        (Reason.EMPTY, 103, b"", NOW * 1000 + 3),
+        (Reason.NOT_UTF8, 104, b"\xff", NOW * 1000 + 4),
+    ]
+    assert [d.key for d in dead] == ["posts-3-101", "posts-3-103", "posts-3-104"]
