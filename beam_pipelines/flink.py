@@ -30,6 +30,9 @@ FLAGS = (
     # Otherwise what a bundle yields at a checkpoint is held back until that is complete; the watermark may overtake it,
     # and the posts would count as late.
     "--finish_bundle_before_checkpointing",
+    # This flag *clears* the option: a failed checkpoint does not restart the job. Until the first baselines have come,
+    # windows wait for their side input, and the runner cannot write those waiting to a checkpoint; the next one can.
+    "--fail_on_checkpointing_errors",
 )
 TERMINAL_STATES = frozenset(("FINISHED", "FAILED", "CANCELED"))
 
@@ -49,10 +52,11 @@ def job_server_jar() -> Path:
 
 def wants_flink(argv: Sequence[str]) -> bool:
     """Tell whether a command line asks for the Flink runner."""
-    return _given(argv, "runner").lower() in ("flinkrunner", "flink")
+    return option(argv, "runner").lower() in ("flinkrunner", "flink")
 
 
-def _given(argv: Sequence[str], name: str) -> str:
+def option(argv: Sequence[str], name: str) -> str:
+    """Return the value of an option of a command line, empty if it is not given."""
     for i, argument in enumerate(argv):
         if argument == f"--{name}":
             return argv[i + 1] if i + 1 < len(argv) else ""
@@ -79,7 +83,7 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
         "max_cache_memory_usage_mb": "100",  # of state and side inputs in a worker; without the option it is none
         "job_name": "tiktok-stream",
     }
-    added = [f"--{name}={value}" for name, value in defaults.items() if not _given(argv, name)]
+    added = [f"--{name}={value}" for name, value in defaults.items() if not option(argv, name)]
     return [*argv, *added, *(flag for flag in FLAGS if flag not in argv)]
 
 

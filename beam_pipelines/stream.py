@@ -41,6 +41,10 @@ from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, pu
 from transforms.windows import MergePanes, WindowMentions
 
 
+LAST_SECOND = 253_402_300_799
+"""End of the year 9999, epoch seconds: a later time stamp has no date, so it is no time for a record."""
+
+
 class _TimeStamp(msgspec.Struct):
     time_stamp: float = 0.0
 
@@ -51,8 +55,10 @@ def read_file(path: str) -> Iterator[RawRecord]:
     timestamp_ms = 0
     with Path(path).open("rb") as file:
         for offset, line in enumerate(file):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError, OverflowError):
-                timestamp_ms = int(decode(line).time_stamp * 1000) or timestamp_ms
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                time_stamp = decode(line).time_stamp
+                if 0 < time_stamp < LAST_SECOND:
+                    timestamp_ms = int(time_stamp * 1000)
             yield RawRecord(path, 0, offset, timestamp_ms, line.rstrip(b"\n"))
 
 

@@ -1,0 +1,178 @@
+"""The main job on the real stack: every post accounted for, every count right, also when processes are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import psycopg2
+import pytest
+from kafka import KafkaAdminClient
+
+from beam_pipelines.flink import TERMINAL_STATES, Cluster
+from feed.produce import Config as ProducerConfig
+from feed.produce import produce
+from feed.simulation import Config, Simulation
+from local import accounting
+from local import stack as embedded
+from local.settings import ROOT, Settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+POSTS = 60_000
+PATIENCE_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[bytes]:
+    """Yesterday's posts: with broken, repeated, late and disordered ones."""
+    date = (datetime.now(UTC) - timedelta(days=1)).date()
+    return list(Simulation(Config(date=date, posts=POSTS, seed=7, share_unreadable=0.002, share_late=0.02)).lines())
+
+
+@pytest.fixture(scope="module")
+def expected(lines: list[bytes]) -> accounting.Recount:
+    return accounting.Recount.of(lines)
+
+
+@pytest.fixture
+def empty_stack(stack: Settings) -> Iterator[Settings]:
+    """The stack with empty topics, tables and lake, and no job left running."""
+    admin = KafkaAdminClient(bootstrap_servers=str(stack.kafka))
+    topics = [stack.topic_posts, stack.topic_outliers, stack.topic_dead]
+    admin.delete_topics([topic for topic in topics if topic in admin.list_topics()])
+    while set(topics) & set(admin.list_topics()):
+        time.sleep(0.2)
+    admin.close()
+    embedded.up(stack)
+    connection = psycopg2.connect("")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE outliers, keyword_windows, window_totals")
+    connection.close()
+    for entry in list(boto3.resource("s3").Bucket(stack.bucket).objects.all()):
+        entry.delete()
+    yield stack
+    cluster = Cluster(str(stack.flink))
+    for job in cluster.jobs():
+        if job["state"] not in TERMINAL_STATES:
+            cluster.cancel(job["jid"])
+
+
+def _publish_baselines(tmp_path: Path) -> None:
+    date = (datetime.now(UTC) - timedelta(days=1)).date()
+    counts = tmp_path / "counts.csv.gz"
+    _python("feed.simulate", "--date", str(date), "--posts", str(POSTS), "--seed", "7", "--history", "3",
+            "--counts", str(counts), "--totals", str(tmp_path / "totals.csv.gz"), "--output", os.devnull)  # fmt: skip
+    _python("beam_pipelines.stats", "--counts", str(counts))
+
+
+def _python(module: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{module}: {done.stdout}\n{done.stderr}"
+
+
+def _until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; see the logs under STACK_DIR/logs"
+        time.sleep(0.5)
+
+
+def _archive_has_begun(stack: Settings) -> bool:
+    found = boto3.client("s3").list_objects_v2(Bucket=stack.bucket, Prefix="raw/")
+    return bool(found["KeyCount"] > 1)
+
+
+def _below_task_manager(stack: Settings) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The task manager of this stack, and its Python workers."""
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if "TaskManagerRunner" in command and str(stack.stack_dir) in command:
+            return process, [
+                child for child in process.children(recursive=True) if "sdk_worker" in " ".join(child.cmdline())
+            ]
+    pytest.fail("no task manager of this stack is running")
+
+
+def _kill_nothing(stack: Settings) -> None:
+    """The undisturbed run."""
+
+
+def _kill_task_manager(stack: Settings) -> None:
+    _below_task_manager(stack)[0].send_signal(signal.SIGKILL)
+
+
+def _kill_python_worker(stack: Settings) -> None:
+    workers = _below_task_manager(stack)[1]
+    assert workers, "the task manager has no Python worker"
+    workers[0].send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("disturb", [_kill_nothing, _kill_task_manager, _kill_python_worker])
+def test_every_post_is_accounted_for(
+    empty_stack: Settings,
+    lines: list[bytes],
+    expected: accounting.Recount,
+    tmp_path: Path,
+    disturb: Callable[[Settings], None],
+) -> None:
+    _publish_baselines(tmp_path)
+    produce(lines, ProducerConfig(servers=str(empty_stack.kafka), topic=empty_stack.topic_posts, send_unreadable=True))
+    _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=5",
+            "--checkpointing_interval=3000")  # fmt: skip
+    jobs = {job["name"]: job["state"] for job in Cluster(str(empty_stack.flink)).jobs()}
+    assert jobs["tiktok-stream"] == "RUNNING"
+
+    _until(lambda: _archive_has_begun(empty_stack), "the first posts in the archive")
+    disturb(empty_stack)
+    connection = psycopg2.connect("")
+    _until(
+        lambda: sum(accounting.counted(connection).values()) >= expected.posts.total(),
+        f"{expected.posts.total()} posts counted",
+    )
+    prefix = os.environ["LAKE"]
+    assert accounting.counted(connection) == dict(expected.posts)
+    assert accounting.Recount.of(accounting.archived(prefix)).digests == expected.digests
+    assert accounting.dead_letters(prefix) == expected.dead > 0
+    often = {pair: mentions for pair, mentions in expected.mentions.items() if mentions >= 2}
+    _until(lambda: accounting.counted_mentions(connection) == often, "keyword windows equal to a recount", 60)
+    _check_outliers(connection, expected)
+    connection.close()
+
+
+def _check_outliers(connection: Any, expected: accounting.Recount) -> None:
+    """Each outlier is what the rule says of the counts: mentions at or above mean + 2.5 standard deviations."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT max(version) FROM baseline_versions")
+        version = cursor.fetchone()[0]
+        cursor.execute("SELECT keyword, level, dispersion FROM baselines WHERE version = %s", (version,))
+        usual = {keyword: (level, dispersion) for keyword, level, dispersion in cursor.fetchall()}
+        cursor.execute(
+            "SELECT keyword, extract(epoch FROM window_start)::bigint, mentions, baseline_version FROM outliers "
+            "WHERE status = 'confirmed'"
+        )
+        found = {(keyword, start): (mentions, by) for keyword, start, mentions, by in cursor.fetchall()}
+    should = {
+        (keyword, start): (mentions, version)
+        for (keyword, start), mentions in expected.mentions.items()
+        if keyword in usual
+        and usual[keyword][0] >= 1
+        and mentions >= usual[keyword][0] + 2.5 * usual[keyword][1]
+        and mentions > usual[keyword][0]
+    }
+    assert found == should
+    assert found, "no outlier in a day with injected events"
