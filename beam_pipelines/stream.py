@@ -40,7 +40,6 @@ from transforms.records import BatchRecords, RawRecord, from_kafka
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
 from transforms.windows import MergePanes, WindowMentions
 
-
 LAST_SECOND = 253_402_300_799
 """End of the year 9999, epoch seconds: a later time stamp has no date, so it is no time for a record."""
 
