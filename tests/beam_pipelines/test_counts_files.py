@@ -65,5 +65,5 @@ def test_a_malformed_file_is_named(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="no such file: .*gone.csv"):
+    with pytest.raises(UserError, match=r"no such file: .*gone\.csv"):
         read_history([tmp_path / "gone.csv"])

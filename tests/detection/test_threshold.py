@@ -72,7 +72,7 @@ def test_keywords_below_the_least_mean_are_never_outliers():
 
 
 def test_severity_rises_with_the_deviations():
-    table = baseline(**{word: (10, 1) for word in "abcde"})
+    table = baseline(**dict.fromkeys("abcde", (10, 1)))
     scores = ThresholdDetector().score(counts(a=12, b=13, c=15, d=20, e=30), table)
     assert scores.severity.tolist() == [0, 1, 2, 3, 4]
     assert scores.severity.dtype == np.int8

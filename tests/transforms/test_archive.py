@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ HOUR = 3_600_000
 T0 = 444_444 * HOUR  # 2020-09-13 12:00 UTC
 
 
-def batch(first: int, values: list[bytes], at: int | list[int] = T0, partition: int = 0, topic: str = "posts") -> RawBatch:
+def batch(
+    first: int, values: list[bytes], at: int | list[int] = T0, partition: int = 0, topic: str = "posts"
+) -> RawBatch:
     return RawBatch(topic, partition, first, at if isinstance(at, list) else [at] * len(values), values)
 
 
@@ -56,7 +59,7 @@ def test_every_byte_comes_back(tmp_path):
 def test_round_trip_of_any_bytes_in_any_bundles(tmp_path_factory, values, data):
     folder = tmp_path_factory.mktemp("raw")
     cuts = sorted(data.draw(st.sets(st.integers(1, len(values)), max_size=4)) | {0, len(values)})
-    store(folder, *(batch(a, values[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)))
+    store(folder, *(batch(a, values[a:b]) for a, b in pairwise(cuts)))
     assert list(without_repeats(runs_in(folder))) == values
 
 

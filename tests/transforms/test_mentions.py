@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -38,7 +39,9 @@ POSTS = st.lists(
     st.builds(make, st.integers(1, 40), st.integers(-5, 6) | st.just(2**40) | st.none(), st.just(START)), max_size=40
 )
 ANYTIME = st.lists(
-    st.builds(make, st.integers(1, 40), st.integers(0, 6), st.integers(START, START + 2699) | st.floats(START, START + 2699))
+    st.builds(
+        make, st.integers(1, 40), st.integers(0, 6), st.integers(START, START + 2699) | st.floats(START, START + 2699)
+    )
 )
 
 
@@ -98,7 +101,7 @@ def test_posts_are_counted_in_the_window_of_their_time(posts):
 def test_how_posts_are_cut_into_bundles_leaves_no_trace(posts, data):
     shuffled = data.draw(st.permutations(posts))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(posts)), max_size=6)) | {0, len(posts)})
-    bundles = [count(shuffled[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    bundles = [count(shuffled[a:b]) for a, b in pairwise(cuts)]
     assert content(merge_mentions(bundles)) == naive(posts)
     assert content(reduce(lambda a, b: merge_mentions([a, b]), bundles)) == naive(posts)
 

@@ -68,7 +68,10 @@ def test_status_follows_the_pane():
 
 
 def test_no_baseline_no_outlier():
-    assert score_window(window(Pane.LATE, 9, dance=999), BaselineTable.empty("threshold"), ThresholdDetector()).outliers == []
+    assert (
+        score_window(window(Pane.LATE, 9, dance=999), BaselineTable.empty("threshold"), ThresholdDetector()).outliers
+        == []
+    )
     assert scored(Pane.LATE, 9).outliers == []
 
 
@@ -150,10 +153,7 @@ def test_in_a_pipeline_windows_are_scored_with_the_side_input():
         ]
 
     with TestPipeline() as pipeline:
-        baselines = beam.pvalue.AsSingleton(
-            pipeline
-            | "Table" >> beam.Create([(TABLE.version, TABLE)]).with_output_types(tuple[int, BaselineTable])
-        )
+        baselines = beam.pvalue.AsSingleton(pipeline | "Table" >> beam.Create([TABLE]).with_output_types(BaselineTable))
         windows = pipeline | beam.Create(
             [(0, window(Pane.ON_TIME, 9, dance=20)), (0, window(Pane.ON_TIME, 9, START + 900, dance=2))]
         ).with_output_types(tuple[int, CountedWindow])

@@ -39,7 +39,11 @@ def test_a_gap_or_a_step_back_ends_a_run():
 def test_partitions_and_topics_do_not_cut_each_other():
     records = [record(0, 0), record(0, 1), record(1, 0), record(1, 1), record(0, 0, "other")]
     batches = batches_of(records, 10)
-    assert [(b.topic, b.partition, len(b.values)) for b in batches] == [("posts", 0, 2), ("posts", 1, 2), ("other", 0, 1)]
+    assert [(b.topic, b.partition, len(b.values)) for b in batches] == [
+        ("posts", 0, 2),
+        ("posts", 1, 2),
+        ("other", 0, 1),
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=60), st.integers(1, 5))

@@ -79,7 +79,16 @@ def test_emoji_are_keywords_whatever_their_variant(text, keywords):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " \n\t", "https://a.b/dance?x=dance", "WWW.dance.com/dance", "@dance ＠dance @a.dance", "2020 #2020 ２０２０", "a #b Z", "!?,.;:…—"],
+    [
+        "",
+        " \n\t",
+        "https://a.b/dance?x=dance",
+        "WWW.dance.com/dance",
+        "@dance ＠dance @a.dance",
+        "2020 #2020 ２０２０",
+        "a #b Z",
+        "!?,.;:…—",
+    ],
 )
 def test_what_is_no_keyword(text):
     assert tokenise(text) == frozenset()
