@@ -30,9 +30,6 @@ FLAGS = (
     # Otherwise what a bundle yields at a checkpoint is held back until that is complete; the watermark may overtake it,
     # and the posts would count as late.
     "--finish_bundle_before_checkpointing",
-    # This flag *clears* the option: a failed checkpoint does not restart the job. Until the first baselines have come,
-    # windows wait for their side input, and the runner cannot write those waiting to a checkpoint; the next one can.
-    "--fail_on_checkpointing_errors",
 )
 TERMINAL_STATES = frozenset(("FINISHED", "FAILED", "CANCELED"))
 

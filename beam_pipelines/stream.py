@@ -15,10 +15,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import msgspec
@@ -32,7 +32,7 @@ from beam_pipelines.preflight import check_servers
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from detection.baselines import BaselineTable
 from transforms.archive import ArchivePosts
-from transforms.baselines import WatchBaselines
+from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions
 from transforms.outliers import ScoredWindow, ScoreWindows, TrackOutliers
 from transforms.posts import DecodePosts
@@ -84,14 +84,13 @@ def _records(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[
     )
 
 
-def _baselines(pipeline: beam.Pipeline, config: StreamConfig) -> Any:
+def _baselines(config: StreamConfig) -> Callable[[], Baselines]:
     if not config.input:
-        watch = WatchBaselines(config.detector.name, config.baselines_every_seconds, time.time())
-        return beam.pvalue.AsSingleton(pipeline | "WatchBaselines" >> watch)
+        return partial(PostgresBaselines, config.detector.name, config.baselines_every_seconds)
     table = BaselineTable.empty(config.detector.name)
     if config.history:
         table = config.detector.fit(read_history([Path(config.history)]), version=1)
-    return beam.pvalue.AsSingleton(pipeline | "Baselines" >> beam.Create([table]).with_output_types(BaselineTable))
+    return partial(FixedBaselines, table)
 
 
 def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[ScoredWindow]:
@@ -109,7 +108,7 @@ def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[Sco
         | "CountMentions" >> CountMentions(config.shards)
         | "WindowMentions" >> WindowMentions(config.early_firing_seconds, config.allowed_lateness_seconds)
         | "MergePanes" >> MergePanes()
-        | "ScoreWindows" >> ScoreWindows(config.detector, _baselines(pipeline, config))
+        | "ScoreWindows" >> ScoreWindows(config.detector, _baselines(config))
         | "TrackOutliers" >> TrackOutliers()
     )
     found = scored | "WithOutliers" >> beam.Filter(lambda window: bool(window.outliers))

@@ -1,41 +1,20 @@
-"""Baselines as a slowly-updating side input, read from Postgres.
+"""The baselines in force, read from Postgres: shared by the threads of a worker, renewed when a newer version is published.
 
-The element is not a key-value pair: Beam 2.70's Flink runner cannot write a side input of pairs to a checkpoint.
+They are no Beam side input. On Flink 1.19 with Beam 2.70 the step that had them as one (``PeriodicImpulse`` → load →
+``AsSingleton``) could not be checkpointed: "KV cannot be cast to WindowedValue", at every checkpoint of a loaded job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import apache_beam as beam
 import numpy as np
 import psycopg2
-from apache_beam.transforms.periodicsequence import PeriodicImpulse
-from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
-from apache_beam.utils.timestamp import Timestamp
 
 from detection.baselines import BaselineTable, keyword_hashes
-
-
-class BaselineTableCoder(beam.coders.Coder):
-    """Beam's coder of a ``BaselineTable``."""
-
-    def encode(self, value: BaselineTable) -> bytes:
-        """Serialise."""
-        return value.to_bytes()
-
-    def decode(self, encoded: bytes) -> BaselineTable:
-        """Deserialise."""
-        return BaselineTable.from_bytes(encoded)
-
-    def to_type_hint(self) -> type[BaselineTable]:
-        """Name the type that is coded."""
-        return BaselineTable
-
-
-beam.coders.registry.register_coder(BaselineTable, BaselineTableCoder)
 
 FETCH_ROWS = 50_000
 
@@ -67,47 +46,62 @@ def load_baselines(connection: Any, detector: str, version: int) -> BaselineTabl
     return BaselineTable.build(version, detector, np.concatenate(hashes), columns)
 
 
-class _LoadFn(beam.DoFn):
-    def __init__(self, detector: str) -> None:
-        self._detector = detector
-        self._sent = -1
+class Baselines(Protocol):
+    """Where scoring gets its table from."""
 
-    def process(self, _: Any) -> Iterator[BaselineTable]:
+    def current(self) -> BaselineTable:
+        """Return the table in force."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FixedBaselines:
+    """One table for good: for a run on a file, and for tests."""
+
+    table: BaselineTable
+
+    def current(self) -> BaselineTable:
+        """Return the table."""
+        return self.table
+
+
+class PostgresBaselines:
+    """The newest table in Postgres, looked for every so many seconds; safe for threads.
+
+    Args:
+        detector: name of the detector whose baselines are wanted.
+        every_seconds: time between two looks.
+    """
+
+    def __init__(self, detector: str, every_seconds: float) -> None:
+        self._detector = detector
+        self._every_seconds = every_seconds
+        self._lock = threading.Lock()
+        self._table: BaselineTable | None = None
+        self._looked = 0.0
+
+    def current(self) -> BaselineTable:
+        """Return the newest table, at most ``every_seconds`` old.
+
+        Raises:
+            psycopg2.OperationalError: Postgres is away and no table has been read yet; afterwards the last one serves.
+        """
+        with self._lock:
+            if self._table is None or time.monotonic() - self._looked >= self._every_seconds:
+                try:
+                    self._table = self._newest()
+                except psycopg2.OperationalError:
+                    if self._table is None:
+                        raise
+                self._looked = time.monotonic()
+            return self._table
+
+    def _newest(self) -> BaselineTable:
         connection = psycopg2.connect("", application_name="baselines")
         try:
             version = newest_version(connection, self._detector)
-            # Only news is sent: on some runners every value that was ever sent stays in state.
-            if version != self._sent:
-                yield load_baselines(connection, self._detector, version)
-                self._sent = version
+            if self._table is not None and version == self._table.version:
+                return self._table
+            return load_baselines(connection, self._detector, version)
         finally:
             connection.close()
-
-
-@dataclass
-class WatchBaselines(beam.PTransform):
-    """Yields the newest ``BaselineTable`` of Postgres, again whenever a newer version is published.
-
-    Attributes:
-        detector: name of the detector whose baselines are wanted.
-        every_seconds: processing time between two looks.
-        start: when to look first, epoch seconds.
-    """
-
-    detector: str
-    every_seconds: float
-    start: float
-
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[BaselineTable]:
-        """Poll, load, and let each value replace the one before."""
-        return (
-            begin
-            | "Every so often" >> PeriodicImpulse(Timestamp(self.start), fire_interval=self.every_seconds)
-            | "Load" >> beam.ParDo(_LoadFn(self.detector)).with_output_types(BaselineTable)
-            | "Latest"
-            >> beam.WindowInto(
-                beam.window.GlobalWindows(),
-                trigger=Repeatedly(AfterCount(1)),
-                accumulation_mode=AccumulationMode.DISCARDING,
-            ).with_output_types(BaselineTable)
-        )

@@ -1,26 +1,27 @@
 """Scoring: from counted windows and baselines to outliers.
 
-Two steps: ``ScoreWindows`` has the baselines as side input and no state, so panes are scored wherever a worker is free;
-``TrackOutliers`` has state and no side input. It remembers, per shard, which outliers of the windows still open were
+``ScoreWindows`` has no state. ``TrackOutliers`` remembers, per shard, which outliers of the windows still open were
 announced, and retracts one that a later pane no longer sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import msgspec
 import numpy as np
 from apache_beam.metrics.metric import Metrics
 from apache_beam.transforms.userstate import ReadModifyWriteRuntimeState, ReadModifyWriteStateSpec
+from apache_beam.utils.shared import Shared
 
 from detection.baselines import BaselineTable
 from detection.counts import WindowCounts
 from detection.detector import SEVERITIES, Detector, Scores
+from transforms.baselines import Baselines
 from transforms.windows import CountedWindow, CountedWindowCoder, Pane
 
 REMEMBERED_SECONDS = 6 * 3600
@@ -197,16 +198,19 @@ def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[Scor
 
 
 class _ScoreFn(beam.DoFn):
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, baselines: Callable[[], Baselines]) -> None:
         self._detector = detector
+        self._make_baselines = baselines
+        self._shared = Shared()
         self._keywords = Metrics.counter("ScoreWindows", "keywords")
 
-    def process(
-        self, element: tuple[int, CountedWindow], baselines: BaselineTable
-    ) -> Iterator[tuple[int, ScoredWindow]]:
+    def setup(self) -> None:
+        self._baselines = self._shared.acquire(self._make_baselines)
+
+    def process(self, element: tuple[int, CountedWindow]) -> Iterator[tuple[int, ScoredWindow]]:
         shard, window = element
         self._keywords.inc(len(window.counts.keywords))
-        yield shard, score_window(window, baselines, self._detector)
+        yield shard, score_window(window, self._baselines.current(), self._detector)
 
 
 @dataclass
@@ -215,21 +219,20 @@ class ScoreWindows(beam.PTransform):
 
     Attributes:
         detector: what judges.
-        baselines: side input, the table in force.
+        baselines: makes the source of the table in force; called once in each worker process.
     """
 
     detector: Detector
-    baselines: Any
+    baselines: Callable[[], Baselines]
 
     def expand(
         self, windows: beam.PCollection[tuple[int, CountedWindow]]
     ) -> beam.PCollection[tuple[int, ScoredWindow]]:
-        """Spread the shards' panes over the workers, and score each."""
+        """Score each pane."""
         return (
             windows
             | "Globally" >> beam.WindowInto(beam.window.GlobalWindows()).with_output_types(tuple[int, CountedWindow])
-            | "Spread" >> beam.Reshuffle().with_output_types(tuple[int, CountedWindow])
-            | "Score" >> beam.ParDo(_ScoreFn(self.detector), self.baselines).with_output_types(tuple[int, ScoredWindow])
+            | "Score" >> beam.ParDo(_ScoreFn(self.detector, self.baselines)).with_output_types(tuple[int, ScoredWindow])
         )
 
 
