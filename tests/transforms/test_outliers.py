@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import apache_beam as beam
 import msgspec
@@ -14,6 +15,7 @@ from apache_beam.testing.util import assert_that
 
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.threshold import ThresholdDetector
+from transforms.baselines import FixedBaselines
 from transforms.mentions import MentionBatch
 from transforms.outliers import (
     REMEMBERED_SECONDS,
@@ -145,7 +147,7 @@ def test_coder_round_trip():
     assert again.window.counts.keywords == ("dance", "ramen")
 
 
-def test_in_a_pipeline_windows_are_scored_with_the_side_input():
+def test_in_a_pipeline_windows_are_scored_with_the_baselines_of_the_worker():
     def same(actual: list[ScoredWindow]) -> None:
         assert sorted((one.window.counts.window_start, tuple(told(one).items())) for one in actual) == [
             (START, (("dance", "confirmed"),)),
@@ -153,11 +155,10 @@ def test_in_a_pipeline_windows_are_scored_with_the_side_input():
         ]
 
     with TestPipeline() as pipeline:
-        baselines = beam.pvalue.AsSingleton(pipeline | "Table" >> beam.Create([TABLE]).with_output_types(BaselineTable))
         windows = pipeline | beam.Create(
             [(0, window(Pane.ON_TIME, 9, dance=20)), (0, window(Pane.ON_TIME, 9, START + 900, dance=2))]
         ).with_output_types(tuple[int, CountedWindow])
-        assert_that(windows | ScoreWindows(ThresholdDetector(), baselines) | TrackOutliers(), same)
+        assert_that(windows | ScoreWindows(ThresholdDetector(), partial(FixedBaselines, TABLE)) | TrackOutliers(), same)
 
 
 def test_in_a_stream_what_was_announced_is_kept_per_shard():
