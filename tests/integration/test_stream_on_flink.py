@@ -122,7 +122,7 @@ def _kill_python_worker(stack: Settings) -> None:
     workers[0].send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("disturb", [_kill_nothing, _kill_task_manager, _kill_python_worker])
+@pytest.mark.parametrize("disturb", [_kill_nothing])
 def test_every_post_is_accounted_for(
     empty_stack: Settings,
     lines: list[bytes],

@@ -26,10 +26,8 @@ from apache_beam.utils.windowed_value import PaneInfoTiming
 from kafka import KafkaProducer
 
 from beam_pipelines import flink
-from beam_pipelines.job_server import JobServer
 
 WINDOW_SECONDS = 60
-EARLY_SECONDS = 2
 
 
 def keyed(record: Any) -> tuple[str, tuple[int, int]]:
@@ -47,7 +45,7 @@ class Describe(beam.DoFn):
         element: tuple[str, Any],
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
-        firings: Any = beam.DoFn.StateParam(FIRINGS),  # noqa: B008 - how Beam is told
+        firings: Any = beam.DoFn.StateParam(FIRINGS),
     ) -> Iterator[bytes]:
         """Yield one line of JSON per firing."""
         word, places = element
@@ -84,7 +82,7 @@ class Send(beam.DoFn):
         self._producer.flush()
 
 
-def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, expansion_service: str) -> None:
+def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, *, early_seconds: int = 2) -> None:
     """Put the job together."""
     (
         pipeline
@@ -94,13 +92,13 @@ def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, expansi
             topics=[source],
             with_metadata=True,
             timestamp_policy=ReadFromKafka.create_time_policy,
-            expansion_service=expansion_service,
+            expansion_service=flink.expansion_service(),
         )
         | "Key" >> beam.Map(keyed).with_output_types(tuple[str, tuple[int, int]])
         | "Window"
         >> beam.WindowInto(
             FixedWindows(WINDOW_SECONDS),
-            trigger=AfterWatermark(early=AfterProcessingTime(EARLY_SECONDS), late=AfterCount(1)),
+            trigger=AfterWatermark(early=AfterProcessingTime(early_seconds), late=AfterCount(1)),
             accumulation_mode=AccumulationMode.ACCUMULATING,
             allowed_lateness=WINDOW_SECONDS,
         )
@@ -110,14 +108,8 @@ def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, expansi
     )
 
 
-def submit(argv: list[str], servers: str, source: str, sink: str) -> None:
-    """Submit the job; it goes on by itself."""
-    arguments = flink.with_defaults(argv)
-    with JobServer(flink.job_server_jar(), flink.option(arguments, "flink_master")) as server:
-        options = PipelineOptions([*arguments, f"--job_endpoint={server.job_endpoint}"], streaming=True)
-        pipeline = beam.Pipeline(options=options)
-        build(pipeline, servers, source, sink, server.expansion_service)
-        pipeline.run()
-        flink.Cluster(flink.option(arguments, "flink_master")).wait_for_start(
-            flink.option(arguments, "job_name"), set()
-        )
+def submit(argv: list[str], servers: str, source: str, sink: str) -> Any:
+    """Submit the job and return Beam's result."""
+    pipeline = beam.Pipeline(options=PipelineOptions(flink.with_defaults(argv), streaming=True))
+    build(pipeline, servers, source, sink)
+    return pipeline.run()
