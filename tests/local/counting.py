@@ -45,7 +45,7 @@ class Describe(beam.DoFn):
         element: tuple[str, Any],
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
-        firings: Any = beam.DoFn.StateParam(FIRINGS),
+        firings: Any = beam.DoFn.StateParam(FIRINGS),  # noqa: B008
     ) -> Iterator[bytes]:
         """Yield one line of JSON per firing."""
         word, places = element
