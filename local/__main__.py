@@ -30,8 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if args.command == "jars":  # before there are any settings
             return _jars(console)
+        if args.command == "env":
+            return _env(console)
         command: Callable[[Settings, argparse.Namespace, Console], int] = args.run
-        return command(configuration.load(create=args.command == "up"), args, console)
+        return command(
+            configuration.load(create=args.command == "up", anywhere=args.command == "provision"), args, console
+        )
     except StackError as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
@@ -58,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("-n", "--lines", type=int, default=40, help="how many lines of each (default: %(default)s)")
     add.add_argument("-f", "--follow", action="store_true", help="keep showing what is added, until Ctrl-C")
     add.set_defaults(run=_logs)
+    add = commands.add_parser(
+        "provision", help="create database, tables, logins, topics and bucket in servers that run already, anywhere"
+    )
+    add.set_defaults(run=_provision)
+    commands.add_parser("env", help="write .env with fresh secrets, without starting anything")
     commands.add_parser("jars", help="fetch and build the jars of Kafka and Flink, without starting anything")
     return parser
 
@@ -67,6 +76,12 @@ def _up(settings: Settings, _: argparse.Namespace, console: Console) -> int:
     with console.status("starting …"):
         stack.up(settings, lambda line: console.print(line, markup=False))
     console.print(f"up in {time.monotonic() - began:.1f} s; Flink's web UI: http://{settings.flink}", style="green")
+    return 0
+
+
+def _provision(settings: Settings, _: argparse.Namespace, console: Console) -> int:
+    stack.provision(settings, lambda line: console.print(line, markup=False))
+    console.print("database, topics and bucket are ready", style="green")
     return 0
 
 
@@ -105,6 +120,12 @@ def _logs(settings: Settings, args: argparse.Namespace, console: Console) -> int
     command = ["tail", "-n", str(args.lines), *(["-F"] if args.follow else []), *map(str, logs)]
     sys.stdout.flush()
     return subprocess.run(command, check=False).returncode  # it also follows files that are rotated
+
+
+def _env(console: Console) -> int:
+    written = configuration.write_env_file()
+    console.print(".env written, with fresh secrets" if written else ".env is there already: nothing changed")
+    return 0
 
 
 def _jars(console: Console) -> int:

@@ -73,10 +73,11 @@ def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing, and name them."""
     # Posts carry their own, perhaps old, time; by age they would be deleted as soon as they are written.
     posts = {"retention.ms": "-1", "retention.bytes": str(settings.kafka_retention_bytes)}
+    # Copies as many as is the brokers' default (-1).
     topics = [
-        NewTopic(settings.topic_posts, 2, 1, topic_configs=posts),
-        NewTopic(settings.topic_outliers, 1, 1, topic_configs={"retention.ms": "-1"}),
-        NewTopic(settings.topic_dead, 1, 1, topic_configs={"retention.ms": "-1"}),
+        NewTopic(settings.topic_posts, 2, -1, topic_configs=posts),
+        NewTopic(settings.topic_outliers, 1, -1, topic_configs={"retention.ms": "-1"}),
+        NewTopic(settings.topic_dead, 1, -1, topic_configs={"retention.ms": "-1"}),
     ]
     admin = KafkaAdminClient(bootstrap_servers=str(settings.kafka), client_id="local-stack")
     try:

@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -96,12 +97,13 @@ class Settings:
         return os.pathsep.join([*folders, self.environment.get("PATH", os.defpath)])
 
 
-def load(environment: Mapping[str, str] | None = None, *, create: bool = False) -> Settings:
+def load(environment: Mapping[str, str] | None = None, *, create: bool = False, anywhere: bool = False) -> Settings:
     """Read the settings.
 
     Args:
         environment: what wins over ``.env``; the process's own environment by default.
         create: write ``.env`` from ``.env.example``, with fresh secrets, if it is needed and absent.
+        anywhere: accept servers on other machines, which the local stack does not start.
 
     Raises:
         StackError: a setting is missing or malformed.
@@ -112,7 +114,7 @@ def load(environment: Mapping[str, str] | None = None, *, create: bool = False) 
     defaults = {name: value for name, value in _read(ROOT / ".env.example").items() if value != _PLACEHOLDER}
     # An empty variable means "not set", as it does for libpq and boto3.
     merged = {**defaults, **_read(ROOT / ".env"), **{name: value for name, value in given.items() if value}}
-    return _validate(merged)
+    return _validate(merged, anywhere=anywhere)
 
 
 def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
@@ -133,49 +135,54 @@ def _read(path: Path) -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
 
 
-def _validate(env: dict[str, str]) -> Settings:
+def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
     env["STACK_DIR"] = str((ROOT / Path(env["STACK_DIR"]).expanduser()).resolve())
     for name in SECRETS:
         if _PLACEHOLDER in env.get(name, _PLACEHOLDER):
             message = f"{name} is not set: run `make up`, which writes .env, or set it in the environment or in .env"
             raise StackError(message)
+    address = partial(_address, env, anywhere=anywhere)
     return Settings(
         environment=env,
         stack_dir=Path(env["STACK_DIR"]),
         start_timeout=float(_integer(env, "START_TIMEOUT", least=1)),
-        kafka=_address(env, "KAFKA_BOOTSTRAP_SERVERS", env["KAFKA_BOOTSTRAP_SERVERS"]),
+        kafka=address("KAFKA_BOOTSTRAP_SERVERS", env["KAFKA_BOOTSTRAP_SERVERS"]),
         kafka_controller=Address("127.0.0.1", _port(env, "KAFKA_CONTROLLER_PORT"), "KAFKA_CONTROLLER_PORT"),
         kafka_heap=_size(env, "KAFKA_HEAP"),
         kafka_retention_bytes=_integer(env, "KAFKA_RETENTION_BYTES", least=-1),
         topic_posts=env["TOPIC_POSTS"],
         topic_outliers=env["TOPIC_OUTLIERS"],
         topic_dead=env["TOPIC_DEAD"],
-        flink=_address(env, "FLINK_MASTER", env["FLINK_MASTER"].split("://")[-1].rstrip("/")),
+        flink=address("FLINK_MASTER", env["FLINK_MASTER"].split("://")[-1].rstrip("/")),
         flink_rpc=Address("127.0.0.1", _port(env, "FLINK_RPC_PORT"), "FLINK_RPC_PORT"),
         flink_slots=_integer(env, "FLINK_SLOTS", least=1),
         flink_jm_memory=_size(env, "FLINK_JM_MEMORY"),
         flink_tm_memory=_size(env, "FLINK_TM_MEMORY"),
-        postgres=_address(env, "PGHOST", f"{env['PGHOST']}:{_port(env, 'PGPORT')}", port_setting="PGPORT"),
+        postgres=address("PGHOST", f"{env['PGHOST']}:{_port(env, 'PGPORT')}", port_setting="PGPORT"),
         database=env["PGDATABASE"],
         admin=Login("postgres", env["PGADMIN_PASSWORD"]),
         writer=Login(env["PGUSER"], env["PGPASSWORD"]),
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
-        s3=_address(env, "AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
+        s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
     )
 
 
-def _address(env: Mapping[str, str], setting: str, text: str, port_setting: str | None = None) -> Address:
+def _address(
+    env: Mapping[str, str], setting: str, text: str, *, anywhere: bool, port_setting: str | None = None
+) -> Address:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         message = f"{setting}={env[setting]}: expected one HOST:PORT"
         raise StackError(message)
-    if host not in _LOOPBACK:
+    if host in _LOOPBACK:
+        host = "127.0.0.1"
+    elif not anywhere:
         message = (
             f"{setting}={env[setting]}: the local stack serves 127.0.0.1 only; a remote service is not its to start"
         )
         raise StackError(message)
-    return Address("127.0.0.1", int(port), port_setting or setting)
+    return Address(host, int(port), port_setting or setting)
 
 
 def _integer(env: Mapping[str, str], name: str, *, least: int) -> int:

@@ -64,12 +64,17 @@ def up(settings: Settings, say: Say = _unheard) -> None:
         began = time.monotonic()
         for part in parts:
             _wait(part, supervisor, settings.start_timeout, say, began)
-        for done in postgres.provision(settings):
-            say(f"Postgres: {done}")
-        if storage.create_bucket(settings):
-            say(f"S3: created the bucket {settings.bucket}")
-        if topics := kafka.create_topics(settings):
-            say(f"Kafka: created {', '.join(topics)}")
+        provision(settings, say)
+
+
+def provision(settings: Settings, say: Say) -> None:
+    """Create what is missing inside the servers: database, tables, logins, topics, bucket."""
+    for done in postgres.provision(settings):
+        say(f"Postgres: {done}")
+    if storage.create_bucket(settings):
+        say(f"S3: created the bucket {settings.bucket}")
+    if topics := kafka.create_topics(settings):
+        say(f"Kafka: created {', '.join(topics)}")
 
 
 def down(settings: Settings) -> bool:
