@@ -1,0 +1,316 @@
+"""Mentions of keywords per window: the columnar batch that crosses the shuffle, and what is done with it.
+
+One element per word would spend most of the time in the runner's state and timers. So a bundle's posts are counted
+first, and what leaves the bundle is one packed ``MentionBatch`` per window and shard, a shard being a few per cent of
+the vocabulary by a stable hash. Every shard gets a batch of every window, even an empty one: it carries the number of
+posts, so that each shard knows the platform's total without a join.
+
+Batches merge associatively and commutatively: counts add up, and of each keyword's posts the ``MAX_SAMPLES`` with the
+most engagement are kept. How posts were cut into bundles leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from apache_beam.metrics.metric import Metrics
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
+
+from detection.baselines import keyword_hashes
+from transforms.posts import Post
+from transforms.text import tokenise
+
+MAX_SAMPLES = 3
+"""Posts kept as examples of a keyword in a window."""
+
+DEFAULT_SHARDS = 32
+
+_MAX_ENGAGEMENT = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MentionBatch:
+    """Mentions in one window of the keywords of one shard, over some of the window's posts.
+
+    Attributes:
+        window_start: start of the window, epoch seconds.
+        posts: posts counted, whether or not they mention a keyword of this shard.
+        keywords: distinct keywords; length n.
+        mentions: posts that mention each, int64[n].
+        sample_counts: sample posts of each keyword, 1 to ``MAX_SAMPLES``, uint8[n]; their sum is m.
+        sample_ids: ids of the sample posts, keyword by keyword, most engagement first, int64[m].
+        sample_engagement: engagement of each sample post, capped at 2^32 - 1, int64[m].
+    """
+
+    window_start: int
+    posts: int
+    keywords: tuple[str, ...]
+    mentions: npt.NDArray[np.int64]
+    sample_counts: npt.NDArray[np.uint8]
+    sample_ids: npt.NDArray[np.int64]
+    sample_engagement: npt.NDArray[np.int64]
+
+    def samples(self) -> list[list[int]]:
+        """Return the ids of each keyword's sample posts, most engagement first."""
+        ends = np.cumsum(self.sample_counts)[:-1]
+        return [part.tolist() for part in np.split(self.sample_ids, ends)] if len(self.keywords) else []
+
+    def to_bytes(self) -> bytes:
+        """Pack for the wire: about 25 bytes and the word itself for a keyword that is mentioned once."""
+        return msgspec.msgpack.encode(
+            (
+                self.window_start,
+                self.posts,
+                "\n".join(self.keywords),  # a keyword holds no white space
+                self.mentions.astype("<u4").tobytes(),
+                self.sample_counts.tobytes(),
+                self.sample_ids.astype("<i8").tobytes(),
+                self.sample_engagement.astype("<u4").tobytes(),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> MentionBatch:
+        """Unpack what ``to_bytes`` packed."""
+        window_start, posts, keywords, mentions, counts, ids, engagement = _unpack(data)
+        return cls(
+            window_start,
+            posts,
+            tuple(keywords.split("\n")) if keywords else (),
+            np.frombuffer(mentions, "<u4").astype(np.int64),
+            np.frombuffer(counts, np.uint8),
+            np.frombuffer(ids, "<i8"),
+            np.frombuffer(engagement, "<u4").astype(np.int64),
+        )
+
+
+_unpack = msgspec.msgpack.Decoder(tuple[int, int, str, bytes, bytes, bytes, bytes]).decode
+
+
+class MentionBatchCoder(beam.coders.Coder):
+    """Beam's coder of a ``MentionBatch``."""
+
+    def encode(self, value: MentionBatch) -> bytes:
+        """Pack one batch."""
+        return value.to_bytes()
+
+    def decode(self, encoded: bytes) -> MentionBatch:
+        """Unpack one batch."""
+        return MentionBatch.from_bytes(encoded)
+
+    def is_deterministic(self) -> bool:
+        """Equal batches may list their keywords in another order."""
+        return False
+
+    def to_type_hint(self) -> type[MentionBatch]:
+        """Name the type that is coded."""
+        return MentionBatch
+
+
+beam.coders.registry.register_coder(MentionBatch, MentionBatchCoder)
+
+
+class _Samples:
+    """Sample posts of keywords, in one flat table."""
+
+    def __init__(
+        self,
+        keyword: npt.NDArray[np.int64],
+        post: npt.NDArray[np.int64],
+        post_ids: npt.NDArray[np.int64],
+        engagement: npt.NDArray[np.int64],
+    ) -> None:
+        """Choose each keyword's posts with the most engagement; of equals, the smaller id.
+
+        Args:
+            keyword: index of a mention's keyword, [m].
+            post: index of a mention's post, [m].
+            post_ids: id of each post; a post that came twice may stand here twice, [p].
+            engagement: of each post, [p].
+        """
+        ids, same = np.unique(post_ids, return_inverse=True)
+        most = np.zeros(len(ids), np.int64)
+        np.maximum.at(most, same, np.minimum(engagement, _MAX_ENGAGEMENT))
+        order = np.lexsort((ids, -most))
+        rank = np.empty(len(ids), np.int64)
+        rank[order] = np.arange(len(ids))
+        # One integer per mention sorts by keyword, then by the post's rank, many times faster than lexsort.
+        keys = np.sort(keyword * len(ids) + rank[same[post]])
+        keys = keys[np.diff(keys, prepend=-1) > 0]
+        keyword, ranked = np.divmod(keys, max(len(ids), 1))
+        first = np.flatnonzero(np.diff(keyword, prepend=-1))
+        place = np.arange(len(keys)) - np.repeat(first, np.diff(first, append=len(keys)))
+        kept = place < MAX_SAMPLES
+        self.keyword = keyword[kept]
+        self.ids = ids[order[ranked[kept]]]
+        self.engagement = most[order[ranked[kept]]]
+
+
+def _batch(
+    window_start: int,
+    posts: int,
+    keywords: Sequence[str],
+    mentions: npt.NDArray[np.int64],
+    samples: _Samples,
+) -> MentionBatch:
+    counts = np.bincount(samples.keyword, minlength=len(keywords)).astype(np.uint8)
+    return MentionBatch(window_start, posts, tuple(keywords), mentions, counts, samples.ids, samples.engagement)
+
+
+class _Vocabulary(defaultdict[str, int]):
+    """Numbers words in the order of their first appearance; the look-up runs in C."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.default_factory = self.__len__
+
+
+class MentionCounter:
+    """Counts posts into one ``MentionBatch`` per window."""
+
+    def __init__(self) -> None:
+        self._windows: dict[int, _OpenWindow] = {}
+
+    def add(self, posts: Iterable[Post]) -> None:
+        """Count some posts, each in the window of its ``time_stamp``."""
+        windows = self._windows
+        for post in posts:
+            start = post.window_start
+            window = windows.get(start)
+            if window is None:
+                window = windows[start] = _OpenWindow()
+            window.add(post)
+
+    def drain(self) -> list[MentionBatch]:
+        """Return what was counted, a batch per window, and start afresh."""
+        batches = [window.close(start) for start, window in self._windows.items()]
+        self._windows.clear()
+        return batches
+
+
+class _OpenWindow:
+    def __init__(self) -> None:
+        self._vocabulary = _Vocabulary()
+        self._keyword: list[int] = []
+        self._words_per_post: list[int] = []
+        self._post_ids: list[int] = []
+        self._engagement: list[int] = []
+
+    def add(self, post: Post) -> None:
+        words = tokenise(post.item.text) if post.item.text else ()
+        self._keyword.extend(map(self._vocabulary.__getitem__, words))
+        self._words_per_post.append(len(words))
+        self._post_ids.append(post.post_id)
+        self._engagement.append(min(max(post.engagement, 0), _MAX_ENGAGEMENT))
+
+    def close(self, window_start: int) -> MentionBatch:
+        keyword = np.array(self._keyword, np.int64)
+        post = np.repeat(np.arange(len(self._post_ids)), self._words_per_post)
+        return _batch(
+            window_start,
+            len(self._post_ids),
+            list(self._vocabulary),
+            np.bincount(keyword, minlength=len(self._vocabulary)),
+            _Samples(keyword, post, np.array(self._post_ids, np.int64), np.array(self._engagement, np.int64)),
+        )
+
+
+def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
+    """Merge batches of one window and shard; neither their order nor their grouping matters.
+
+    Raises:
+        ValueError: no batch, or batches of different windows.
+    """
+    if len({batch.window_start for batch in batches}) != 1:
+        msg = "only batches of one window can be merged"
+        raise ValueError(msg)
+    if len(batches) == 1:
+        return batches[0]
+    vocabulary = _Vocabulary()
+    keyword = np.array([vocabulary[word] for batch in batches for word in batch.keywords], np.int64)
+    mentions = np.zeros(len(vocabulary), np.int64)
+    np.add.at(mentions, keyword, np.concatenate([batch.mentions for batch in batches]))
+    sample_ids = np.concatenate([batch.sample_ids for batch in batches])
+    samples = _Samples(
+        np.repeat(keyword, np.concatenate([batch.sample_counts for batch in batches])),
+        np.arange(len(sample_ids)),
+        sample_ids,
+        np.concatenate([batch.sample_engagement for batch in batches]),
+    )
+    posts = sum(batch.posts for batch in batches)
+    return _batch(batches[0].window_start, posts, list(vocabulary), mentions, samples)
+
+
+def split_by_shard(batch: MentionBatch, shards: int) -> Iterator[tuple[int, MentionBatch]]:
+    """Split a batch by the hash of the keyword; yields every shard, an empty one too."""
+    shard = (keyword_hashes(batch.keywords) % np.uint64(shards)).astype(np.int64)
+    order = np.argsort(shard, kind="stable")
+    ends = np.cumsum(np.bincount(shard, minlength=shards))
+    sample_shard = np.repeat(shard, batch.sample_counts)
+    sample_order = np.argsort(sample_shard, kind="stable")
+    sample_ends = np.cumsum(np.bincount(sample_shard, minlength=shards))
+    start = sample_start = 0
+    for i in range(shards):
+        rows, sample_rows = order[start : ends[i]], sample_order[sample_start : sample_ends[i]]
+        start, sample_start = ends[i], sample_ends[i]
+        yield (
+            i,
+            MentionBatch(
+                batch.window_start,
+                batch.posts,
+                tuple(batch.keywords[row] for row in rows),
+                batch.mentions[rows],
+                batch.sample_counts[rows],
+                batch.sample_ids[sample_rows],
+                batch.sample_engagement[sample_rows],
+            ),
+        )
+
+
+class _CountMentionsFn(beam.DoFn):
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._posts = Metrics.counter("CountMentions", "posts")
+        self._mentions = Metrics.counter("CountMentions", "mentions")
+        self._batches = Metrics.counter("CountMentions", "batches")
+
+    def start_bundle(self) -> None:
+        self._counter = MentionCounter()
+
+    def process(self, element: list[Post]) -> None:
+        self._counter.add(element)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for batch in self._counter.drain():
+            self._posts.inc(batch.posts)
+            self._mentions.inc(int(batch.mentions.sum()))
+            self._batches.inc(self._shards)
+            timestamp = Timestamp(batch.window_start)
+            for shard in split_by_shard(batch, self._shards):
+                yield WindowedValue(shard, timestamp, (GlobalWindow(),))
+
+
+@dataclass
+class CountMentions(beam.PTransform):
+    """``list[Post]`` → ``(shard, MentionBatch)``, one per window and shard of each bundle.
+
+    The elements carry the start of their window as timestamp and are still in the global window: ``WindowMentions``
+    follows.
+
+    Attributes:
+        shards: number of shards.
+    """
+
+    shards: int = DEFAULT_SHARDS
+
+    def expand(self, posts: beam.PCollection[list[Post]]) -> beam.PCollection[tuple[int, MentionBatch]]:
+        """Count the posts of each bundle."""
+        return posts | "Count" >> beam.ParDo(_CountMentionsFn(self.shards)).with_output_types(tuple[int, MentionBatch])

@@ -1,0 +1,284 @@
+"""Decoding: from raw bytes to a typed post, or to a dead letter with its reason.
+
+Only ``itemInfos.id`` and ``time_stamp`` are required. Any other field may be missing, null or of the wrong type in real
+data; it is then taken as missing. A post is first decoded strictly, in one pass; only one that does not fit is decoded
+again field by field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import apache_beam as beam
+import msgspec
+from apache_beam.metrics.metric import Metrics
+from msgspec import Struct
+
+from detection.counts import WINDOW_SECONDS
+from transforms.dead_letters import DeadLetter, Reason
+from transforms.records import RawBatch
+
+MAX_POST_ID = 2**63 - 1
+FUTURE_TOLERANCE_SECONDS = WINDOW_SECONDS
+"""How far a post's ``time_stamp`` may lie ahead of the source's own timestamp: further, and its window could stay open
+for years."""
+
+
+class Author(Struct, rename="camel", gc=False):
+    """``authorInfos``, as far as it is used."""
+
+    user_id: str | None = None
+    unique_id: str | None = None
+    nick_name: str | None = None
+
+
+class Challenge(Struct, rename="camel", gc=False):
+    """One of ``challengeInfoList``."""
+
+    challenge_id: str | None = None
+    challenge_name: str | None = None
+
+
+class Music(Struct, rename="camel", gc=False):
+    """``musicInfos``, as far as it is used."""
+
+    music_id: str | None = None
+    music_name: str | None = None
+    author_name: str | None = None
+
+
+class Item(Struct, rename="camel", gc=False):
+    """``itemInfos``, as far as it is used."""
+
+    id: str
+    text: str | None = None
+    create_time: str | None = None
+    author_id: str | None = None
+    music_id: str | None = None
+    comment_count: int | None = None
+    digg_count: int | None = None
+    share_count: int | None = None
+
+
+class Post(Struct, gc=False):
+    """One TikTok post, in the nesting of its JSON.
+
+    Attributes:
+        item: what was posted.
+        time_stamp: event time, epoch seconds; injected by the producer.
+        author: who posted it.
+        challenges: the challenges that it takes part in.
+        music: its sound.
+    """
+
+    item: Item = msgspec.field(name="itemInfos")
+    time_stamp: float
+    author: Author | None = msgspec.field(name="authorInfos", default=None)
+    challenges: list[Challenge] | None = msgspec.field(name="challengeInfoList", default=None)
+    music: Music | None = msgspec.field(name="musicInfos", default=None)
+
+    @property
+    def post_id(self) -> int:
+        """The post's id as a number; TikTok's ids are 63-bit."""
+        return int(self.item.id)
+
+    @property
+    def engagement(self) -> int:
+        """Comments, likes (diggs) and shares together."""
+        item = self.item
+        return (item.comment_count or 0) + (item.digg_count or 0) + (item.share_count or 0)
+
+    @property
+    def window_start(self) -> int:
+        """Start of the window that the post falls in, epoch seconds."""
+        seconds = int(self.time_stamp)
+        return seconds - seconds % WINDOW_SECONDS
+
+
+class Rejected(Exception):  # noqa: N818 - not an error of the program: it never leaves this module
+    """A post that cannot be used; carries the dead letter's reason and detail."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+_decode_strictly = msgspec.json.Decoder(Post).decode
+_decode_anything = msgspec.json.Decoder().decode
+
+
+def decode_post(raw: bytes, timestamp_ms: int) -> Post:
+    """Decode one post.
+
+    Args:
+        raw: the JSON as it came.
+        timestamp_ms: the source's own timestamp of the record, milliseconds.
+
+    Raises:
+        Rejected: the post cannot be used; it says why.
+    """
+    try:
+        post = _decode_strictly(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        post = _decode_leniently(raw)
+    _check(post, timestamp_ms)
+    return post
+
+
+def _check(post: Post, timestamp_ms: int) -> None:
+    # isdecimal() alone would let other scripts' digits through; int() would then take them, but SQL readers would not.
+    post_id = post.item.id
+    if not (post_id.isascii() and post_id.isdecimal() and 0 < int(post_id[:20]) <= MAX_POST_ID):
+        raise Rejected(Reason.BAD_ID, f"itemInfos.id is not a positive 63-bit number: {post_id[:40]!r}")
+    ahead = post.time_stamp - timestamp_ms / 1000
+    if not post.time_stamp > 0:
+        raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp is not a positive number of seconds: {post.time_stamp}")
+    if ahead > FUTURE_TOLERANCE_SECONDS:
+        raise Rejected(Reason.FUTURE_TIME_STAMP, f"time_stamp lies {ahead:.0f} s ahead of the record's own timestamp")
+
+
+def _decode_leniently(raw: bytes) -> Post:
+    if not raw:
+        raise Rejected(Reason.EMPTY, "the record has no value")
+    try:
+        tree = _decode_anything(raw)
+    except UnicodeDecodeError as error:
+        raise Rejected(Reason.NOT_UTF8, str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        reason = Reason.NOT_JSON if _is_utf8(raw) else Reason.NOT_UTF8
+        raise Rejected(reason, str(error)) from None
+    if not isinstance(tree, dict):
+        raise Rejected(Reason.NOT_AN_OBJECT, f"the JSON is of type {type(tree).__name__}")
+    item = _object(tree, "itemInfos")
+    post_id = item.get("id")
+    if isinstance(post_id, int) and not isinstance(post_id, bool):
+        post_id = str(post_id)
+    if not isinstance(post_id, str):
+        raise Rejected(
+            Reason.BAD_ID, f"itemInfos.id is {'missing' if post_id is None else 'of type ' + type(post_id).__name__}"
+        )
+    challenges = tree.get("challengeInfoList")
+    return Post(
+        Item(
+            post_id,
+            text=_text(item, "text"),
+            create_time=_text(item, "createTime"),
+            author_id=_text(item, "authorId"),
+            music_id=_text(item, "musicId"),
+            comment_count=_count(item, "commentCount"),
+            digg_count=_count(item, "diggCount"),
+            share_count=_count(item, "shareCount"),
+        ),
+        _time_stamp(tree),
+        author=_author(_object(tree, "authorInfos")),
+        challenges=[
+            Challenge(_text(challenge, "challengeId"), _text(challenge, "challengeName"))
+            for challenge in (challenges if isinstance(challenges, list) else ())
+            if isinstance(challenge, dict)
+        ],
+        music=_music(_object(tree, "musicInfos")),
+    )
+
+
+def _time_stamp(tree: dict[str, Any]) -> float:
+    value = tree.get("time_stamp")
+    if isinstance(value, str):  # a number in quotes is unambiguous
+        try:
+            value = float(value)
+        except ValueError:
+            raise Rejected(Reason.BAD_TIME_STAMP, "time_stamp is a text") from None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        kind = "missing" if value is None else f"not a number: {str(value)[:40]}"
+        raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp is {kind}")
+    return float(value)
+
+
+def _author(author: dict[str, Any]) -> Author:
+    return Author(_text(author, "userId"), _text(author, "uniqueId"), _text(author, "nickName"))
+
+
+def _music(music: dict[str, Any]) -> Music:
+    return Music(_text(music, "musicId"), _text(music, "musicName"), _text(music, "authorName"))
+
+
+def _object(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    value = tree.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(tree: dict[str, Any], name: str) -> str | None:
+    value = tree.get(name)
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _count(tree: dict[str, Any], name: str) -> int | None:
+    value = tree.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:19])
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class DecodedBatch(NamedTuple):
+    """What became of a ``RawBatch``."""
+
+    posts: list[Post]
+    dead: list[DeadLetter]
+
+
+def decode_batch(batch: RawBatch) -> DecodedBatch:
+    """Decode every record of a batch; each is in ``posts`` or in ``dead``, in their order."""
+    posts: list[Post] = []
+    dead: list[DeadLetter] = []
+    for i, (raw, timestamp_ms) in enumerate(zip(batch.values, batch.timestamps_ms, strict=True)):
+        try:
+            posts.append(decode_post(raw, timestamp_ms))
+        except Rejected as rejected:
+            offset = batch.first_offset + i
+            dead.append(
+                DeadLetter(rejected.reason, rejected.detail, batch.topic, batch.partition, offset, timestamp_ms, raw)
+            )
+    return DecodedBatch(posts, dead)
+
+
+class _DecodePostsFn(beam.DoFn):
+    def __init__(self) -> None:
+        self._posts = Metrics.counter("DecodePosts", "posts")
+        self._dead = Metrics.counter("DecodePosts", "dead_letters")
+        self._dead_by_reason = {reason: Metrics.counter("DecodePosts", f"dead_letters.{reason}") for reason in Reason}
+
+    def process(self, element: RawBatch) -> Iterator[Any]:
+        posts, dead = decode_batch(element)
+        self._posts.inc(len(posts))
+        self._dead.inc(len(dead))
+        for letter in dead:
+            self._dead_by_reason[letter.reason].inc()
+        if dead:
+            yield beam.pvalue.TaggedOutput(DecodePosts.DEAD, dead)
+        if posts:
+            yield posts
+
+
+@dataclass
+class DecodePosts(beam.PTransform):
+    """``RawBatch`` → ``list[Post]`` under ``POSTS``, ``list[DeadLetter]`` under ``DEAD``."""
+
+    POSTS: ClassVar[str] = "posts"
+    DEAD: ClassVar[str] = "dead"
+
+    def expand(self, batches: beam.PCollection[RawBatch]) -> beam.pvalue.DoOutputsTuple:
+        """Decode each batch; counts posts and dead letters, these by reason too."""
+        return batches | "Decode" >> beam.ParDo(_DecodePostsFn()).with_outputs(self.DEAD, main=self.POSTS)

@@ -1,0 +1,136 @@
+"""From a post's text to its keywords.
+
+A keyword is a hashtag or a word (one and the same: ``#Dance`` and ``dance`` are ``dance``) or an emoji, after Unicode
+NFKC and case folding. Dropped are URLs, mentions, punctuation, bare digits, single Latin letters and the stop words of
+some thirty languages; a stop word that its author wrote as a hashtag is kept.
+
+Scripts without spaces: a run of Han or Hiragana becomes its overlapping character bigrams, as Lucene's CJK analyser
+does; a run of Thai, Lao, Khmer or Burmese becomes overlapping trigrams of grapheme clusters (about a syllable and a
+half). Hashtags stay whole, for their author has marked their ends.
+
+This is the hot path: the text is split once by one expression, and what a raw token stands for is remembered, for
+words repeat.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+import regex
+import stopwordsiso
+
+MAX_TEXT = 4_000
+"""Characters of a text that are looked at; TikTok allows 2,200."""
+
+MAX_KEYWORD = 64
+"""Characters of the longest keyword; anything longer is noise."""
+
+_STOP_WORD_LANGUAGES = (
+    "ar bg bn cs da de el en es fa fi fr he hi hu id it ja ko ms nl no pl pt ro ru sv th tl tr uk ur vi zh".split()
+)
+
+STOP_WORDS: frozenset[str] = frozenset(
+    unicodedata.normalize("NFKC", word).casefold() for word in stopwordsiso.stopwords(_STOP_WORD_LANGUAGES)
+)
+"""Stop words of the languages that TikTok's posts are written in, normalised as keywords are."""
+
+_SKIP = r"(?i:https?://|www\.)\S+|[@＠][\w.]+|"
+_EMOJI = r"\p{RI}\p{RI}|\p{Extended_Pictographic}[\uFE0F\p{EMod}]*(?:\u200D\p{Extended_Pictographic}[\uFE0F\p{EMod}]*)*"
+
+# Python's `re` is twice as fast as `regex`, but its \w knows no combining marks; for ASCII the two agree.
+_ASCII_TOKENS = re.compile(_SKIP + r"(#?\w+(?:'\w+)*)", re.ASCII)
+_TOKENS = regex.compile(_SKIP + r"([#＃]?\w[\w\u200c\u200d]*(?:['’]\w+)*|" + _EMOJI + ")")
+
+_BIGRAM_SCRIPTS = r"\p{Han}\p{Hiragana}"
+_TRIGRAM_SCRIPTS = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_UNSPACED = regex.compile(f"[{_BIGRAM_SCRIPTS}{_TRIGRAM_SCRIPTS}]")
+_SEGMENTS = regex.compile(
+    f"(?P<bigrams>[{_BIGRAM_SCRIPTS}]+)|(?P<trigrams>[{_TRIGRAM_SCRIPTS}]+)|[^{_BIGRAM_SCRIPTS}{_TRIGRAM_SCRIPTS}]+"
+)
+_CLUSTERS = regex.compile(r"\X")
+_IS_EMOJI = regex.compile(_EMOJI)
+# Skin tones and variation selectors make one emoji many.
+_EMOJI_VARIANTS = regex.compile(r"[\uFE0E\uFE0F\p{EMod}]")
+# One apostrophe; no marks that make an emoji or a key cap (5️⃣) of a letter or digit.
+_PLAIN = str.maketrans({"’": "'", "\ufe0e": None, "\ufe0f": None, "\u20e3": None})
+# Signs that Unicode counts as pictographs and texts use as letters.
+_NOT_EMOJI = frozenset("©®™‼⁉ℹ〰〽")
+
+
+def tokenise(text: str) -> frozenset[str]:
+    """Return the distinct keywords of a text.
+
+    >>> sorted(tokenise("New #Dance with @friend, DANCE! https://example.org 2020 😂👍🏽"))
+    ['dance', '👍', '😂']
+    """
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT]
+    tokens = (_ASCII_TOKENS if text.isascii() else _TOKENS).findall(text)
+    return _NOTHING.union(*map(keywords_of, tokens))
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=1 << 17)
+def keywords_of(token: str) -> frozenset[str]:
+    """Return the keywords that one raw token stands for; most often one, none for a stop word.
+
+    >>> sorted(keywords_of("東京都"))
+    ['京都', '東京']
+    """
+    if not token:
+        return _NOTHING
+    if _IS_EMOJI.fullmatch(token):
+        emoji = _EMOJI_VARIANTS.sub("", token)
+        return _NOTHING if emoji in _NOT_EMOJI else frozenset((emoji,))
+    word = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", token).casefold()).translate(_PLAIN)
+    if word.startswith("#"):
+        tag = word.strip("#_")
+        return frozenset((tag,)) if _is_keyword(tag) else _NOTHING
+    if _UNSPACED.search(word):
+        return frozenset(part for part in _split_unspaced(word) if _is_word(part))
+    if word in STOP_WORDS:
+        return _NOTHING
+    word = _without_apostrophe(word).strip("_")
+    return frozenset((word,)) if _is_word(word) else _NOTHING
+
+
+def _is_keyword(word: str) -> bool:
+    return 0 < len(word) <= MAX_KEYWORD and not word.isnumeric() and not (len(word) == 1 and word.isascii())
+
+
+def _is_word(word: str) -> bool:
+    return _is_keyword(word) and word not in STOP_WORDS
+
+
+def _without_apostrophe(word: str) -> str:
+    """Drop an English possessive and a Romance elision: ``zara's`` → ``zara``, ``l'amour`` → ``amour``."""
+    head, apostrophe, tail = word.partition("'")
+    if not apostrophe:
+        return word
+    if tail == "s":
+        return head
+    return tail if len(head) <= 2 else word
+
+
+def _split_unspaced(word: str) -> list[str]:
+    parts: list[str] = []
+    for segment in _SEGMENTS.finditer(word):
+        run = segment.group()
+        match segment.lastgroup:
+            case "bigrams":
+                parts += _ngrams(list(run), 2)
+            case "trigrams":
+                parts += _ngrams(_CLUSTERS.findall(run), 3)
+            case _:
+                parts.append(run.strip("_'"))
+    return parts
+
+
+def _ngrams(units: list[str], n: int) -> list[str]:
+    if len(units) <= n:
+        return ["".join(units)]
+    return ["".join(units[i : i + n]) for i in range(len(units) - n + 1)]
