@@ -75,7 +75,7 @@ def simulate_brand(rng: np.random.Generator, name: str, rate: float, days: int =
             starts.append(at)
     usual = scale * (per_day * 10) ** (1 / tail)  # what jumps reach about once in ten days
     for at in starts:
-        _jump(rng, mean, at, max(usual * rng.lognormal(1.35, 0.5), 1.0))
+        _jump(rng, mean, at, max(usual * rng.lognormal(1.6, 0.5), 1.0))
     half = int(0.1 * windows / number / 2)
     spans = tuple(sorted((max(a - half, probation), min(a + half, windows)) for a in starts))
     return Brand(name, rng.poisson(mean).astype(np.int32), tuple(sorted(starts)), spans)
