@@ -22,6 +22,9 @@ LEVEL_DISPERSION: Final = 0.5
 WEEKLY_FROM_DAYS: Final = 14
 """With fewer days of history the shape is the day's: a weekday seen once is not a season."""
 
+MIN_HOURS: Final = HOURS_PER_DAY
+"""A keyword has no baseline until it is so old; till then the online filter alone follows it."""
+
 SEASON_STEP: Final = 1 / 32
 """Step of a stored season, log scale: int8 spans a factor of 53 either way within 3 %."""
 
@@ -53,7 +56,7 @@ class Fitted:
         columns: ``rate`` (mentions per window at usual volume), ``mass`` (mentions that it rests on), ``dispersion``
             and ``hour_dispersion``, ``calibration``, ``season`` (row of ``seasons``; -1 for the shared shape).
         seasons: own log shapes of the week in steps of ``SEASON_STEP``, int8[m, 168].
-        known: keywords that were mentioned at all.
+        known: keywords with a baseline, those first mentioned at least ``MIN_HOURS`` ago.
         shared: what all keywords share.
     """
 
@@ -84,7 +87,7 @@ def fit(hourly: HourlyCounts, alerts_per_day: float, shared: Shared | None = Non
     past = replay(hourly, levels, exposure, shared.dispersion if shared else None)
     scale = record.calibration(past.record)
     calibrated = past.record / scale
-    known = levels.born < len(hourly.sums)
+    known = levels.born <= len(hourly.sums) - MIN_HOURS
     if shared is None:
         tail = record.common_tail(calibrated[np.isfinite(calibrated)])
         scores = tail.log_return_days(calibrated)

@@ -32,6 +32,9 @@ USUAL_TAIL: Final = 0.005
 SCALE_COST: Final = float(np.log(2))
 """Two scales are looked at, so each must be twice as rare (Bonferroni), nats."""
 
+NEW_SURPRISE: Final = 13.0
+"""New keywords come in all sizes: their first count has a Pareto tail of index 1 beyond this surprise, nats."""
+
 INCIDENT_GAP: Final = DAY_SECONDS // WINDOW_SECONDS
 """An outlier within so many windows of the keyword's last one belongs to the same incident."""
 
@@ -263,7 +266,7 @@ class KeywordDetector:
         appearing = -np.log1p(-np.exp(-np.log1p(at.mean / at.shape) * at.shape))
         # Without any baseline every keyword is new, which is no news.
         appearing = appearing if len(baselines) else np.inf
-        single = np.where(at.fresh, np.maximum(single - appearing, 0), single)
+        single = np.where(at.fresh, np.clip(single - appearing, 0, NEW_SURPRISE + np.log1p(count)), single)
         hour_count = count + state.counts[:, rows].sum(axis=0)
         hour_mean = at.mean + state.means[:, rows].sum(axis=0)
         hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (known.hour_dispersion[rows] + at.unsure)))
@@ -303,7 +306,7 @@ class KeywordDetector:
         mentions = np.where(born, NEW_PRIOR[0], state.ratio_mentions)
         exposure = np.where(born, NEW_PRIOR[1] * at.base, state.ratio_exposure)
         weight = np.where(known.present | seen, 1 / (1 + known.dispersion * at.mean), 0.0)
-        keep = np.where(known.present, hour_keep() ** (WINDOW_SECONDS / 3600), 1.0)
+        keep = hour_keep() ** (WINDOW_SECONDS / 3600)
         mentions = keep * mentions + (1 - keep) * known.mass + weight * taught
         exposure = keep * exposure + (1 - keep) * known.mass + weight * at.base
         index = window.window_start // WINDOW_SECONDS

@@ -28,6 +28,9 @@ NEVER: Final = -(2**30)
 NEW_RATE: Final = 0.1
 """Mean rate, mentions per window, of a keyword that is in no baseline and was never seen."""
 
+NEW_DISPERSION: Final = 4.0
+"""Over-dispersion of a keyword without a baseline, relative to the pooled: its season is unknown."""
+
 NEW_PRIOR: Final = (PRIOR_MENTIONS, 0.1)
 """Mentions and windows that the prior weighs once such a keyword has appeared: little, new ones come in all sizes."""
 
@@ -188,7 +191,7 @@ class Known:
             flat = np.zeros((168, 1), np.float32)
             return cls(
                 baselines.version, n, np.zeros(n, bool), np.full(n, NEW_RATE), np.full(n, PRIOR_MENTIONS),
-                np.full(n, defaults[0]), np.full(n, defaults[1]), np.ones(n), np.zeros(n, np.int64), flat,
+                np.full(n, NEW_DISPERSION * defaults[0]), np.full(n, NEW_DISPERSION * defaults[1]), np.ones(n), np.zeros(n, np.int64), flat,
             )  # fmt: skip
         rows = baselines.find(hashes)
         present = rows >= 0
@@ -206,8 +209,8 @@ class Known:
             present,
             column("rate", NEW_RATE),
             np.where(present, prior_mass(np.maximum(column("mass", 1.0), PRIOR_MENTIONS)), PRIOR_MENTIONS),
-            column("dispersion", float(dispersion[0])),
-            column("hour_dispersion", float(dispersion[1])),
+            column("dispersion", NEW_DISPERSION * float(dispersion[0])),
+            column("hour_dispersion", NEW_DISPERSION * float(dispersion[1])),
             column("calibration", 1.0),
             np.where(season < 0, len(own), season),
             np.concatenate([own, shared[None]]).T.copy(),
