@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-LEAST_RETURN_DAYS: Final = 10.0
+LEAST_RETURN_DAYS: Final = 5.0
 CHANCE_SHARE: Final = 0.25
 RECENT_DAYS: Final = 7
 SEVERITY_FACTORS: Final = (10.0, 100.0, 1000.0)

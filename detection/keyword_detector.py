@@ -32,6 +32,9 @@ USUAL_TAIL: Final = 0.005
 SCALE_COST: Final = float(np.log(2))
 """Two scales are looked at, so each must be twice as rare (Bonferroni), nats."""
 
+STILL_HIGH: Final = 1.0
+"""Surprise of the window alone from which the hour that it ends counts in full, nats (a tail of 0.37)."""
+
 NEW_SURPRISE: Final = 13.0
 """New keywords come in all sizes: their first count has a Pareto tail of index 1 beyond this surprise, nats."""
 
@@ -270,6 +273,8 @@ class KeywordDetector:
         hour_count = count + state.counts[:, rows].sum(axis=0)
         hour_mean = at.mean + state.means[:, rows].sum(axis=0)
         hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (known.hour_dispersion[rows] + at.unsure)))
+        # The hour speaks only as far as the window itself is high: what is over is not an outlier any more.
+        hour = hour * np.clip(single / STILL_HIGH, 0, 1)
         found = np.maximum(np.maximum(single, hour) - SCALE_COST, 0)
         score = _tail(baselines).log_return_days(found / known.calibration[rows])
         score = np.where(count < LEAST_MENTIONS, np.minimum(score, 0.5), score)
@@ -310,8 +315,8 @@ class KeywordDetector:
         mentions = keep * mentions + (1 - keep) * known.mass + weight * taught
         exposure = keep * exposure + (1 - keep) * known.mass + weight * at.base
         index = window.window_start // WINDOW_SECONDS
-        outlier_at, opened_at, peak = state.outlier_at.copy(), state.opened_at.copy(), state.peak.copy()
         out = rows[scores.is_outlier]
+        outlier_at, opened_at, peak = state.outlier_at.copy(), state.opened_at.copy(), state.peak.copy()
         if len(out):
             opens = index - outlier_at[out].astype(np.int64) > INCIDENT_GAP
             opened_at[out] = np.where(opens, index, opened_at[out])

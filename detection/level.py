@@ -26,7 +26,7 @@ CLIP_SDS: Final = 3.0
 """Counts are clipped to the mean and so many standard deviations before they teach."""
 
 
-ONLINE_HALF_LIFE_HOURS: Final = 2.0
+ONLINE_HALF_LIFE_HOURS: Final = 4.0
 WANDER: Final = 0.06
 """Variance of the online ratio that is expected before any count of the day (a standard deviation of 0.25)."""
 
