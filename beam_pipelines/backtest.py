@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,16 +19,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from beam_pipelines.counts_files import Counts, CountsError, parse_time, read_counts, read_totals
+from beam_pipelines.backtest_input import Counts, parse_time, read_counts, read_totals
+from beam_pipelines.errors import start
+from detection import incidents
 from detection.baselines import BaselineTable, keyword_hashes
-from detection.counts import WINDOW_SECONDS, WindowCounts
+from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY, CountHistory, WindowCounts
 from detection.detector import SEVERITIES, Scores
-from detection.fit import fit
 from detection.hourly import DAY_SECONDS, HourlyCounts
 from detection.keyword_detector import KeywordDetector, hourly_volume
-from detection.online import Known, ShardState
+from detection.online import Known
+from detection.threshold import ThresholdDetector
 
-DETECTORS = ("return_period", "threshold", "zscore")
+AnyDetector = KeywordDetector | ThresholdDetector
+
+DETECTORS = ("return_period", "threshold")
+"""The detectors that a backtest can run; the first is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +85,21 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     parser.add_argument("--alerts_per_day", type=float, default=100.0, help="incidents a day to aim at, all keywords")
     args = parser.parse_args(argv)
     if args.window_minutes * 60 != WINDOW_SECONDS:
-        parser.error(f"--window_minutes {args.window_minutes}: the detector's windows are {WINDOW_SECONDS // 60} minutes")
+        parser.error(
+            f"--window_minutes {args.window_minutes}: the detector's windows are {WINDOW_SECONDS // 60} minutes"
+        )
     if args.history_days < 1:
         parser.error("--history_days must be at least 1")
     if not args.alerts_per_day > 0 or not math.isfinite(args.alerts_per_day):
         parser.error("--alerts_per_day must be above 0")
-    start = None
+    first = None
     if args.evaluate_from:
         try:
-            start = parse_time(args.evaluate_from)
+            first = parse_time(args.evaluate_from)
         except ValueError:
             parser.error(f"--evaluate_from {args.evaluate_from!r} is not an ISO 8601 time, e.g. 2021-03-29T00:00:00Z")
     return Config(
-        tuple(args.counts), args.totals, args.output, args.history_days, start,
+        tuple(args.counts), args.totals, args.output, args.history_days, first,
         args.detector, args.all_windows, args.alerts_per_day,
     )  # fmt: skip
 
@@ -116,24 +123,100 @@ class ScoredWindow:
     opened: npt.NDArray[np.int64]
 
 
-class _Window:
-    """Slices of sorted counts by window."""
+class KeywordEngine:
+    """Our detector in the backtest: fits a day from the hours before it, carries the shard's state."""
 
-    def __init__(self, counts: Counts, start: int, windows: int) -> None:
-        edges = start + WINDOW_SECONDS * np.arange(windows + 1)
-        self._counts = counts
+    def __init__(self, detector: KeywordDetector, past: Past) -> None:
+        self._detector, self._past = detector, past
+        self._order = np.argsort(past.hashes)
+        self._hours: list[HourlyCounts] = []
+        self._state = detector.new_state()
+        self._known: Known | None = None
+        self._baselines = BaselineTable.empty(detector.name)
+
+    def begin_day(self, day: int) -> None:
+        """Fit to the days before ``day``."""
+        if not day:
+            return
+        self._hours = [*self._hours, self._past.hours(day - 1)][-self._detector.history_days :]
+        days = len(self._hours)
+        posts = self._past.posts[(day - days) * WINDOWS_PER_DAY : day * WINDOWS_PER_DAY]
+        usual, volume = hourly_volume(posts, days * 24)
+        parts = self._detector.fit_hourly(HourlyCounts.joined(self._hours, volume), self._order)
+        self._baselines = self._detector.table(self._past.hashes[self._order], parts, usual, day)
+
+    def score(self, window: WindowCounts) -> Scores:
+        """Score the next window."""
+        scores, self._state, self._known = self._detector.step(window, self._baselines, self._state, self._known)
+        return scores
+
+
+class ThresholdEngine:
+    """The original rule in the backtest."""
+
+    def __init__(self, detector: ThresholdDetector, past: Past) -> None:
+        self._detector, self._past = detector, past
+        self._baselines = BaselineTable.empty(detector.name)
+
+    def begin_day(self, day: int) -> None:
+        """Fit to the days before ``day``."""
+        if day:
+            history = self._past.history(max(0, day - self._detector.history_days), day)
+            self._baselines = self._detector.fit(history, day)
+
+    def score(self, window: WindowCounts) -> Scores:
+        """Score the next window."""
+        return self._detector.score(window, self._baselines)
+
+
+class Past:
+    """Counts by day and window.
+
+    Attributes:
+        counts: the counts, sorted by window.
+        start: midnight UTC of the first day, epoch seconds.
+        days: days from the first to the last window.
+        posts: posts of the platform per window, NaN where unknown, float64[days × 96].
+        hashes: hash of each keyword.
+    """
+
+    def __init__(self, counts: Counts, totals: Mapping[int, float]) -> None:
+        self.counts = counts
+        self.start = int(counts.window[0]) // DAY_SECONDS * DAY_SECONDS
+        self.last = (int(counts.window[-1]) - self.start) // WINDOW_SECONDS
+        self.days = self.last // WINDOWS_PER_DAY + 1
+        edges = self.start + WINDOW_SECONDS * np.arange(self.days * WINDOWS_PER_DAY + 1)
+        self.posts = np.array([totals.get(int(edge), np.nan) for edge in edges[:-1]])
+        self.hashes = keyword_hashes(counts.keywords)
         self._bounds = np.searchsorted(counts.window, edges)
 
-    def rows(self, first: int, last: int) -> slice:
-        return slice(int(self._bounds[first]), int(self._bounds[last]))
+    def window(self, index: int) -> slice:
+        """Return the rows of a window."""
+        return slice(int(self._bounds[index]), int(self._bounds[index + 1]))
 
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        rows = self.rows(index, index + 1)
-        return self._counts.keyword[rows].astype(np.int64), self._counts.mentions[rows]
+    def _rows(self, first: int, last: int) -> slice:
+        return slice(int(self._bounds[first * WINDOWS_PER_DAY]), int(self._bounds[last * WINDOWS_PER_DAY]))
+
+    def hours(self, day: int) -> HourlyCounts:
+        """Return the hours of a day, keywords in the order of ``counts.keywords``."""
+        rows = self._rows(day, day + 1)
+        return HourlyCounts.from_rows(
+            self.counts.keyword[rows].astype(np.int64), self.counts.window[rows], self.counts.mentions[rows],
+            len(self.counts.keywords), self.start + day * DAY_SECONDS, np.ones(24),
+        )  # fmt: skip
+
+    def history(self, first: int, last: int) -> CountHistory:
+        """Return the history of some days."""
+        rows = self._rows(first, last)
+        return CountHistory(
+            self.counts.keywords, self.counts.keyword[rows], self.counts.window[rows], self.counts.mentions[rows],
+            self.start + first * DAY_SECONDS, self.start + last * DAY_SECONDS,
+            self.posts[first * WINDOWS_PER_DAY : last * WINDOWS_PER_DAY],
+        )  # fmt: skip
 
 
 def replay_counts(
-    counts: Counts, totals: dict[int, float], detector: KeywordDetector, *, all_windows: bool = False
+    counts: Counts, totals: Mapping[int, float], detector: AnyDetector, *, all_windows: bool = False
 ) -> Iterator[ScoredWindow]:
     """Score every window from the first day on, in order.
 
@@ -143,59 +226,28 @@ def replay_counts(
         detector: fits each day and scores each window.
         all_windows: also score keywords without mentions, from the window of their first mention on.
     """
-    start = int(counts.window[0]) // DAY_SECONDS * DAY_SECONDS
-    days = (int(counts.window[-1]) - start) // DAY_SECONDS + 1
-    per_day = DAY_SECONDS // WINDOW_SECONDS
-    index = _Window(counts, start, days * per_day)
-    posts = np.array([totals.get(start + WINDOW_SECONDS * i, np.nan) for i in range(days * per_day)])
-    hashes = keyword_hashes(counts.keywords)
-    by_hash = np.argsort(hashes)
+    past = Past(counts, totals)
+    engine = KeywordEngine(detector, past) if isinstance(detector, KeywordDetector) else ThresholdEngine(detector, past)
+    size = len(counts.keywords)
     names = np.array(counts.keywords, object)
-    first_seen = np.full(len(names), np.iinfo(np.int64).max)
+    first_seen = np.full(size, np.iinfo(np.int64).max)
     np.minimum.at(first_seen, counts.keyword, counts.window)
-    past: list[HourlyCounts] = []
-    state, known = detector.new_state(), None
-    last = (int(counts.window[-1]) - start) // WINDOW_SECONDS
-    for day in range(days):
-        baselines = _baselines(detector, past, posts[: day * per_day], hashes, by_hash, day)
-        for w in range(day * per_day, min((day + 1) * per_day, last + 1)):
-            keyword, mentions = index[w]
-            moment = start + w * WINDOW_SECONDS
+    outlier_at: incidents.Indices = np.full(size, incidents.NEVER, np.int32)
+    opened_at = outlier_at
+    for day in range(past.days):
+        engine.begin_day(day)
+        for w in range(day * WINDOWS_PER_DAY, min((day + 1) * WINDOWS_PER_DAY, past.last + 1)):
+            rows, moment = past.window(w), past.start + w * WINDOW_SECONDS
+            keyword, mentions = counts.keyword[rows].astype(np.int64), counts.mentions[rows]
             if all_windows:
-                wanted = np.flatnonzero(first_seen <= moment)
-                dense = np.zeros(len(names), np.int64)
+                dense = np.zeros(size, np.int64)
                 dense[keyword] = mentions
-                keyword, mentions = wanted, dense[wanted]
-            window = WindowCounts(moment, float(posts[w]), tuple(names[keyword]), mentions)
-            scores, state, known = detector.step(window, baselines, state, known)
-            opened = state.opened_at[np.searchsorted(state.hashes, hashes[keyword])].astype(np.int64)
-            yield ScoredWindow(moment, keyword, mentions, scores, opened)
-        rows = index.rows(day * per_day, (day + 1) * per_day)
-        past.append(_day(counts, rows, start + day * DAY_SECONDS))
-        past = past[-detector.history_days :]
-
-
-def _day(counts: Counts, rows: slice, start: int) -> HourlyCounts:
-    keyword = counts.keyword[rows].astype(np.int64)
-    return HourlyCounts.from_rows(
-        keyword, counts.window[rows], counts.mentions[rows], len(counts.keywords), start, np.ones(24)
-    )
-
-
-def _baselines(
-    detector: KeywordDetector,
-    past: list[HourlyCounts],
-    posts: npt.NDArray[np.float64],
-    hashes: npt.NDArray[np.uint64],
-    by_hash: npt.NDArray[np.int64],
-    version: int,
-) -> BaselineTable:
-    if not past:
-        return BaselineTable.empty(detector.name)
-    usual, volume = hourly_volume(posts[-len(past) * 96 :], len(past) * 24)
-    history = HourlyCounts.joined(past, volume)
-    parts = detector.fit_hourly(history, by_hash)
-    return detector.table(hashes[by_hash], parts, usual, version)
+                keyword = np.flatnonzero(first_seen <= moment)
+                mentions = dense[keyword]
+            scores = engine.score(WindowCounts(moment, float(past.posts[w]), tuple(names[keyword]), mentions))
+            out = keyword[scores.is_outlier]
+            outlier_at, opened_at = incidents.follow(moment // WINDOW_SECONDS, out, outlier_at, opened_at)
+            yield ScoredWindow(moment, keyword, mentions, scores, opened_at[keyword].astype(np.int64))
 
 
 _SCHEMA = pa.schema([
@@ -222,10 +274,11 @@ def to_batch(scored: Sequence[ScoredWindow], keywords: pa.Array) -> pa.RecordBat
     unique, codes = np.unique(opened, return_inverse=True)
     incidents = pa.array(["" if u < 0 else _iso(int(u) * WINDOW_SECONDS) for u in unique.tolist()], pa.string())
     p_value = np.concatenate([s.p_value for s in scores])
+    window = np.repeat(np.arange(len(scored)), [len(s.keyword) for s in scored])
     return pa.RecordBatch.from_arrays(
         [
             keywords.take(pa.array(np.concatenate([s.keyword for s in scored]))),
-            pa.array(starts, pa.string()).take(pa.array(np.repeat(np.arange(len(scored)), [len(s.keyword) for s in scored]))),
+            pa.array(starts, pa.string()).take(pa.array(window)),
             pa.array(np.concatenate([s.mentions for s in scored])),
             column("expected", 4),
             column("lower", 0),
@@ -240,21 +293,29 @@ def to_batch(scored: Sequence[ScoredWindow], keywords: pa.Array) -> pa.RecordBat
     )
 
 
-def run(config: Config) -> int:
+def backtest(config: Config) -> int:
     """Run a backtest; return the number of rows written."""
+
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     counts = read_counts(config.counts, WINDOW_SECONDS, say)
     totals = read_totals(config.totals, WINDOW_SECONDS) if config.totals else {}
-    detector = KeywordDetector(config.alerts_per_day, config.history_days)
+    detector: AnyDetector
+    if config.detector == "threshold":
+        detector = ThresholdDetector(history_days=min(config.history_days, 7))
+    else:
+        detector = KeywordDetector(config.alerts_per_day, config.history_days)
     names = pa.array(counts.keywords, pa.string())
     written, outliers, pending = 0, 0, list[ScoredWindow]()
     config.output.parent.mkdir(parents=True, exist_ok=True)
     options = pacsv.WriteOptions(quoting_style="needed")
     partial = config.output.with_name(config.output.name + ".partial")
     compression = "gzip" if config.output.suffix == ".gz" else None
-    with pa.output_stream(str(partial), compression=compression) as sink, pacsv.CSVWriter(sink, _SCHEMA, write_options=options) as out:
+    with (
+        pa.output_stream(str(partial), compression=compression) as sink,
+        pacsv.CSVWriter(sink, _SCHEMA, write_options=options) as out,
+    ):
 
         def flush() -> None:
             nonlocal written, outliers
@@ -278,21 +339,11 @@ def run(config: Config) -> int:
     return written
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
-    config = parse(argv)
-    try:
-        run(config)
-    except CountsError as error:
-        print(f"backtest: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("backtest: interrupted; no output written", file=sys.stderr)
-        return 130
+def run(argv: Sequence[str]) -> int:
+    """Parse the options and run the backtest."""
+    backtest(parse(argv))
     return 0
 
 
-__all__ = ["Config", "Known", "ScoredWindow", "ShardState", "main", "parse", "replay_counts", "run", "to_batch"]
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run)

@@ -53,7 +53,7 @@ class Fitted:
     """The fit of some keywords; arrays of length k.
 
     Attributes:
-        columns: ``rate`` (mentions per window at usual volume), ``mass`` (mentions that it rests on), ``dispersion``
+        columns: ``level`` (mentions per window at usual volume), ``mass`` (mentions that it rests on), ``dispersion``
             and ``hour_dispersion``, ``calibration``, ``season`` (row of ``seasons``; -1 for the shared shape).
         seasons: own log shapes of the week in steps of ``SEASON_STEP``, int8[m, 168].
         known: keywords with a baseline, those first mentioned at least ``MIN_HOURS`` ago.
@@ -66,7 +66,9 @@ class Fitted:
     shared: Shared
 
 
-def fit(hourly: HourlyCounts, alerts_per_day: float, shared: Shared | None = None, keywords: int | None = None) -> Fitted:
+def fit(
+    hourly: HourlyCounts, alerts_per_day: float, shared: Shared | None = None, keywords: int | None = None
+) -> Fitted:
     """Fit some keywords.
 
     Args:
@@ -76,7 +78,7 @@ def fit(hourly: HourlyCounts, alerts_per_day: float, shared: Shared | None = Non
         keywords: number of all keywords, for the budget; by default those given.
     """
     volume = hourly.volume[:, None] * WINDOWS_PER_HOUR
-    flat = np.broadcast_to(volume, hourly.sums.shape)
+    flat = np.asarray(np.broadcast_to(volume, hourly.sums.shape))
     levels = follow_levels(hourly.sums, flat, LEVEL_DISPERSION)
     shape, harmonics, own, seasons = _seasons(hourly, levels, volume, shared)
     exposure = volume * np.exp(shape)[hourly.hour_of_week][:, None]
@@ -97,7 +99,7 @@ def fit(hourly: HourlyCounts, alerts_per_day: float, shared: Shared | None = Non
     season_row = np.full(len(scale), -1.0)
     season_row[own] = np.arange(len(own))
     columns = {
-        "rate": levels.rate[-1],
+        "level": levels.rate[-1],
         "mass": levels.mentions[-1],
         "dispersion": past.dispersion[0],
         "hour_dispersion": past.dispersion[1],
@@ -121,8 +123,10 @@ def _seasons(
     hours = np.arange(len(hourly.sums))
     expected = volume * np.repeat(levels.rate[1:], HOURS_PER_DAY, axis=0)
     expected[hours[:, None] < levels.born + (levels.born > 0)] = 0.0
-    shape = shared.shape if shared else season.pooled_shape(
-        season.by_hour_of_week(levels.clipped, how), season.by_hour_of_week(expected, how)
+    shape = (
+        shared.shape
+        if shared
+        else season.pooled_shape(season.by_hour_of_week(levels.clipped, how), season.by_hour_of_week(expected, how))
     )
     total = levels.clipped.sum(axis=0)
     own = np.flatnonzero(total > season.MIN_MENTIONS)
@@ -145,5 +149,3 @@ def _seasons(
         harmonics = season.learn_harmonics(halves[0], halves[1], noise, weeks=weeks)
     both = [halves[0][i] + halves[1][i] for i in (0, 1)]
     return shape, harmonics, own, shape[:, None] + season.own_shape(both[0], both[1], noise, harmonics)
-
-

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detection import budget
+from detection import budget, incidents
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOW_SECONDS, CountHistory, WindowCounts
 from detection.detector import Scores
@@ -37,9 +37,6 @@ STILL_HIGH: Final = 1.0
 
 NEW_SURPRISE: Final = 13.0
 """New keywords come in all sizes: their first count has a Pareto tail of index 1 beyond this surprise, nats."""
-
-INCIDENT_GAP: Final = DAY_SECONDS // WINDOW_SECONDS
-"""An outlier within so many windows of the keyword's last one belongs to the same incident."""
 
 CHUNK: Final = 16_384
 """Keywords fitted at a time; also the sample from which the shared parameters are learnt."""
@@ -94,7 +91,9 @@ class KeywordDetector:
         start = max(start, end - self.history_days * DAY_SECONDS)
         if end <= start or not history.keywords:
             return BaselineTable.empty(self.name)
-        usual, volume = hourly_volume(history.totals[(start - history.start) // WINDOW_SECONDS :], (end - start) // 3600)
+        usual, volume = hourly_volume(
+            history.totals[(start - history.start) // WINDOW_SECONDS :], (end - start) // 3600
+        )
         inside = (history.window >= start) & (history.window < end)
         order = np.argsort(history.keyword[inside], kind="stable")
         column, window, mentions = (
@@ -190,7 +189,7 @@ class KeywordDetector:
         self,
         window: WindowCounts,
         baselines: BaselineTable,
-        state: ShardState,
+        state: ShardState | None = None,
         known: Known | None = None,
         *,
         partial: bool = False,
@@ -200,12 +199,13 @@ class KeywordDetector:
         Args:
             window: the window; keywords may have 0 mentions.
             baselines: the current baselines; may be empty.
-            state: the shard's state after the window before.
+            state: the shard's state after the window before; without it the baselines alone speak: no online level,
+                no hour, and every keyword without a baseline is new.
             known: what ``join`` returned, if it is at hand.
             partial: whether the window is still open. Its expectation is then that of a whole window of usual volume
                 at least, so that what holds now holds when it closes.
         """
-        state, known, rows = self.prepare(window, baselines, state, known)
+        state, known, rows = self.prepare(window, baselines, self.new_state() if state is None else state, known)
         return self._scores(window, baselines, state, known, rows, partial=partial)
 
     def advance(
@@ -247,9 +247,7 @@ class KeywordDetector:
         ratio = mentions / exposure
         ratio = np.where(present, np.clip(ratio, *RATIO_RANGE), ratio)
         unsure = 1 / mentions
-        return _Prediction(
-            base, base * ratio, unsure, 1 / (known.dispersion[rows] + unsure), ~present & ~seen
-        )
+        return _Prediction(base, base * ratio, unsure, 1 / (known.dispersion[rows] + unsure), ~present & ~seen)
 
     def _scores(
         self,
@@ -314,15 +312,12 @@ class KeywordDetector:
         keep = hour_keep() ** (WINDOW_SECONDS / 3600)
         mentions = keep * mentions + (1 - keep) * known.mass + weight * taught
         exposure = keep * exposure + (1 - keep) * known.mass + weight * at.base
-        index = window.window_start // WINDOW_SECONDS
         out = rows[scores.is_outlier]
-        outlier_at, opened_at, peak = state.outlier_at.copy(), state.opened_at.copy(), state.peak.copy()
-        if len(out):
-            opens = index - outlier_at[out].astype(np.int64) > INCIDENT_GAP
-            opened_at[out] = np.where(opens, index, opened_at[out])
-            peak[out] = np.where(opens, 0, peak[out])
-            peak[out] = np.maximum(peak[out], scores.score[scores.is_outlier])
-            outlier_at[out] = index
+        outlier_at, opened_at = incidents.follow(
+            window.window_start // WINDOW_SECONDS, out, state.outlier_at, state.opened_at
+        )
+        peak = np.where(opened_at == state.opened_at, state.peak, 0)
+        peak[out] = np.maximum(peak[out], scores.score[scores.is_outlier])
         gap = state.window_start >= 0 and window.window_start - state.window_start != WINDOW_SECONDS
         hour_counts, hour_means = (np.zeros_like(state.counts), np.zeros_like(state.means)) if gap else (
             state.counts, state.means
@@ -339,7 +334,7 @@ class KeywordDetector:
             means=np.concatenate([expected[None], hour_means[: LAST_HOUR - 1]]),
             outlier_at=outlier_at,
             opened_at=opened_at,
-            peak=peak,
+            peak=peak.astype(np.float32),
         )
 
 

@@ -78,7 +78,7 @@ def birth_hours(sums: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     return np.where(first < 24, 0, first).astype(np.int64)
 
 
-def follow_levels(sums: Floats, exposure: Floats, dispersion: float) -> Levels:
+def follow_levels(sums: npt.NDArray[np.float32], exposure: Floats, dispersion: float) -> Levels:
     """Follow the level of each keyword from day to day.
 
     A keyword's exposure begins in the hour after its first mention: that mention chose the hour, so it says nothing of
@@ -92,7 +92,7 @@ def follow_levels(sums: Floats, exposure: Floats, dispersion: float) -> Levels:
     """
     hours, keywords = sums.shape
     days = hours // 24
-    born = birth_hours(np.asarray(sums, np.float32))
+    born = birth_hours(sums)
     keep = 0.5 ** (1 / LEVEL_HALF_LIFE_DAYS)
     a, b = np.zeros(keywords), np.zeros(keywords)
     mentions, exposures = np.empty((days + 1, keywords)), np.empty((days + 1, keywords))

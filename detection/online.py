@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from detection.baselines import BaselineTable
+from detection.incidents import NEVER
 from detection.level import PRIOR_MENTIONS, prior_mass
 
 Floats = npt.NDArray[np.float64]
@@ -21,9 +22,6 @@ Hashes = npt.NDArray[np.uint64]
 
 LAST_HOUR: Final = 3
 """Windows before the present one that make up an hour with it."""
-
-NEVER: Final = -(2**30)
-"""Window index of what has not happened."""
 
 NEW_RATE: Final = 0.1
 """Mean rate, mentions per window, of a keyword that is in no baseline and was never seen."""
@@ -124,7 +122,9 @@ class ShardState:
         if not len(hashes):
             return self
         hashes = np.unique(hashes)
-        return self.merged(replace(ShardState.empty(), version=self.version, hashes=hashes, **_fresh_named(len(hashes))))
+        return self.merged(
+            replace(ShardState.empty(), version=self.version, hashes=hashes, **_fresh_named(len(hashes)))
+        )
 
 
 _PER_KEYWORD: Final = (
@@ -132,7 +132,7 @@ _PER_KEYWORD: Final = (
 )  # fmt: skip
 
 
-def _fresh_named(n: int) -> dict[str, npt.NDArray[np.generic]]:
+def _fresh_named(n: int) -> dict[str, Any]:
     return dict(zip(_PER_KEYWORD, _fresh(n), strict=True))
 
 
@@ -207,7 +207,7 @@ class Known:
             baselines.version,
             n,
             present,
-            column("rate", NEW_RATE),
+            column("level", NEW_RATE),
             np.where(present, prior_mass(np.maximum(column("mass", 1.0), PRIOR_MENTIONS)), PRIOR_MENTIONS),
             column("dispersion", NEW_DISPERSION * float(dispersion[0])),
             column("hour_dispersion", NEW_DISPERSION * float(dispersion[1])),

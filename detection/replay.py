@@ -67,21 +67,17 @@ class _Moments:
         self.information += weight * square / 2
 
     def pooled(self, default: float) -> float:
-        return max(
-            float((self.squares.sum() + POOL_WEIGHT * default) / (self.means.sum() + POOL_WEIGHT)), default / 10
-        )
+        return max(float((self.squares.sum() + POOL_WEIGHT * default) / (self.means.sum() + POOL_WEIGHT)), default / 10)
 
     def shrunk(self, pooled: float) -> Floats:
         """Return each keyword's own value, drawn to the pooled one by the precision of either."""
         own = self.squares / np.maximum(self.means, 1e-12)
         prior = 1 / (DISPERSION_SPREAD * pooled) ** 2
         value = (pooled * prior + own * self.information) / (prior + self.information)
-        return np.clip(value, 0.15 * pooled, 50.0)
+        return np.asarray(np.clip(value, 0.15 * pooled, 50.0))
 
 
-def replay(
-    hourly: HourlyCounts, levels: Levels, exposure: Floats, pooled: tuple[float, float] | None = None
-) -> Replay:
+def replay(hourly: HourlyCounts, levels: Levels, exposure: Floats, pooled: tuple[float, float] | None = None) -> Replay:
     """Replay a history.
 
     Args:
@@ -97,7 +93,7 @@ def replay(
     found = pooled or (first.pooled(DEFAULT_DISPERSION[0]), second.pooled(DEFAULT_DISPERSION[1]))
     dispersion = (first.shrunk(found[0]), second.shrunk(found[1]))
     days = len(hourly.sums) // HOURS_PER_DAY
-    record = np.zeros((days, keywords))
+    record: Floats = np.zeros((days, keywords))
     for (count, mean, unsure), own in zip(peaks, dispersion, strict=True):
         found_here = surprise(count.ravel(), mean.ravel(), 1 / (own + unsure).ravel())
         record = np.maximum(record, found_here.reshape(days, keywords))
@@ -114,7 +110,9 @@ def _pass(
     keep = hour_keep()
     moments = _Moments.zeros(keywords), _Moments.zeros(keywords)
     # Per scale, the hour of each day that stands out most: its count, its mean, the uncertainty of its level.
-    peaks = [(np.zeros((days, keywords)), np.ones((days, keywords)), np.ones((days, keywords))) for _ in range(2)]
+    peaks: list[tuple[Floats, Floats, Floats]] = [
+        (np.zeros((days, keywords)), np.ones((days, keywords)), np.ones((days, keywords))) for _ in range(2)
+    ]
     mass = prior_mass(levels.mentions[min(1, days)])
     a, b = mass.copy(), mass.copy()
     for day in range(days):

@@ -86,7 +86,7 @@ def _fold(values: Floats) -> Floats:
 
 
 def _coefficients(counts: Floats, expected: Floats) -> npt.NDArray[np.complex128]:
-    return np.fft.rfft(counts - expected, axis=0) / np.maximum(counts.sum(axis=0), 1.0)
+    return np.asarray(np.fft.rfft(counts - expected, axis=0) / np.maximum(counts.sum(axis=0), 1.0))
 
 
 def learn_harmonics(
@@ -129,7 +129,7 @@ def own_shape(counts: Floats, expected: Floats, noise: Floats, harmonics: Harmon
         harmonics: what ``learn_harmonics`` returned.
     """
     shrink = harmonics.signal[:, None] / (harmonics.signal[:, None] + harmonics.floor[:, None] + noise + 1e-12)
-    found = np.zeros((HOURS_PER_WEEK // 2 + 1, counts.shape[1]), complex)
+    found: npt.NDArray[np.complex128] = np.zeros((HOURS_PER_WEEK // 2 + 1, counts.shape[1]), complex)
     log_shape = np.zeros_like(counts)
     for _ in range(PASSES):
         scaled = expected * np.exp(log_shape)
@@ -137,4 +137,4 @@ def own_shape(counts: Floats, expected: Floats, noise: Floats, harmonics: Harmon
         found = (found + _coefficients(counts, scaled)) * shrink
         log_shape = np.log(np.clip(1 + np.fft.irfft(found * HOURS_PER_WEEK, HOURS_PER_WEEK, axis=0), 0.15, 6.0))
     scaled = expected * np.exp(log_shape)
-    return log_shape - np.log(np.maximum(scaled.sum(0), 1e-9) / np.maximum(expected.sum(0), 1e-9))
+    return np.asarray(log_shape - np.log(np.maximum(scaled.sum(0), 1e-9) / np.maximum(expected.sum(0), 1e-9)))

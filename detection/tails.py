@@ -48,7 +48,7 @@ def _far_tail_ratio(count: Floats, mean: Floats, shape: Floats) -> Floats:
         total = total + term
         j = j + 1
     last = np.minimum((j + shape) / (j + 1) * odds, 0.999)
-    return total + term * last / (1 - last)
+    return np.asarray(total + term * last / (1 - last))
 
 
 def surprise(count: Floats, mean: Floats, shape: Floats) -> Floats:
@@ -70,7 +70,7 @@ def surprise(count: Floats, mean: Floats, shape: Floats) -> Floats:
     if far.any():
         ratio = _far_tail_ratio(count[far], mean[far], shape[far])
         near[far] = -(log_at[far] + np.log(ratio + 0.5))
-    return np.maximum(np.asarray(near), 0.0)
+    return np.asarray(np.maximum(near, 0.0))
 
 
 def lower_surprise(count: Floats, mean: Floats, shape: Floats) -> Floats:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import apache_beam as beam
 import msgspec
@@ -100,7 +99,7 @@ class WindowMentions(beam.PTransform):
         allowed_lateness_seconds: how long after its end a window takes late posts, seconds of event time.
     """
 
-    early_firing_seconds: float = 60
+    early_firing_seconds: int = 60
     allowed_lateness_seconds: int = ALLOWED_LATENESS_SECONDS
 
     def expand(self, batches: beam.PCollection[tuple[int, MentionBatch]]) -> beam.PCollection[tuple[int, MentionBatch]]:
@@ -129,18 +128,13 @@ class _MergePanesFn(beam.DoFn):
         shard, new = element
         pane = Pane.of(pane_info)
         batches = list(new)
-        # An on-time pane without news still confirms what early panes told. A late one says nothing.
-        if not batches and pane is not Pane.ON_TIME:
-            return
         before: MentionBatch | None = so_far.read()
-        if before is not None:
-            batches.append(before)
-        if not batches:
-            return
-        counts = merge_mentions(batches)
-        so_far.write(counts)
-        self._panes[pane].inc()
-        yield shard, CountedWindow(shard, pane, counts)
+        # An on-time pane without news still confirms what early panes told. Any other without news says nothing.
+        if batches or (before is not None and pane is Pane.ON_TIME):
+            counts = merge_mentions([*batches, before] if before is not None else batches)
+            so_far.write(counts)
+            self._panes[pane].inc()
+            yield shard, CountedWindow(shard, pane, counts)
 
 
 @dataclass
@@ -150,7 +144,9 @@ class MergePanes(beam.PTransform):
     State: the merged counts of a shard's window, dropped by the runner when the allowed lateness is over.
     """
 
-    def expand(self, batches: beam.PCollection[tuple[int, MentionBatch]]) -> beam.PCollection[tuple[int, Any]]:
+    def expand(
+        self, batches: beam.PCollection[tuple[int, MentionBatch]]
+    ) -> beam.PCollection[tuple[int, CountedWindow]]:
         """Group what is new and merge it into what was there."""
         return (
             batches

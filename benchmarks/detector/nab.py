@@ -82,9 +82,9 @@ def best_score(
         within: detections within so many windows after one are its repeats.
         steps: thresholds tried, at quantiles of the daily maxima.
     """
-    peaks = np.concatenate([
-        np.nanmax(np.pad(s, (0, -len(s) % 96), constant_values=-np.inf).reshape(-1, 96), axis=1) for s in scores
-    ])
+    peaks = np.concatenate(
+        [np.nanmax(np.pad(s, (0, -len(s) % 96), constant_values=-np.inf).reshape(-1, 96), axis=1) for s in scores]
+    )
     best = (-np.inf, np.inf)
     for threshold in np.unique(np.quantile(peaks[np.isfinite(peaks)], np.linspace(0.5, 0.999, steps))):
         found = [suppress(np.flatnonzero(s >= threshold), within) for s in scores]

@@ -166,7 +166,7 @@ def _noise(rng: np.random.Generator, spec: WorldSpec, rate: Floats) -> npt.NDArr
             height = rng.pareto(spec.tail_index)
             length = int(rng.geometric(0.4))
             mean[at : at + length] *= 1 + height * 0.7 ** np.arange(len(mean[at : at + length]))
-    return rng.poisson(mean)
+    return np.asarray(rng.poisson(mean))
 
 
 def _event(rng: np.random.Generator, spec: WorldSpec, rate: Floats, start: int) -> tuple[str, Floats]:

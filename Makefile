@@ -1,0 +1,60 @@
+# `make` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+UV_VERSION := 0.13.9
+READY := $(VENV)/.ready
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## Install the pinned Python environment and build the jars (once)
+
+$(READY): requirements.lock local/kafka-broker/pom.xml flink-conf/job-server/pom.xml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or set PYTHON=…" >&2; exit 1; }
+	@command -v mvn >/dev/null || { echo "error: mvn not found: install Maven and a JDK 17" >&2; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet uv==$(UV_VERSION)
+	UV_LINK_MODE=copy $(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python requirements.lock
+	$(RUN) -m local jars
+	@touch $(READY)
+
+.PHONY: lock
+lock: ## Pin every dependency of pyproject.toml again, with hashes
+	$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --generate-hashes --all-extras pyproject.toml -o requirements.lock
+
+.PHONY: up down status logs
+up: setup ## Start Kafka, Flink, Postgres and S3 on this machine
+	@$(RUN) -m local up
+down: ## Stop what `make up` started
+	@$(RUN) -m local down
+status: ## Show the parts of the stack and where they are
+	@$(RUN) -m local status
+logs: ## Show the ends of the logs
+	@$(RUN) -m local logs
+
+.PHONY: demo
+demo: setup ## A simulated day through Kafka, Flink, S3 and Postgres, then a summary
+	@$(RUN) -m local.demo
+
+.PHONY: lint format
+lint: setup ## Lint and check types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+format: setup ## Format the code
+	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+.PHONY: test test-fast
+test: lint ## Lint, types and all tests, on a stack of their own
+	$(RUN) -m pytest
+test-fast: setup ## The tests that need no server
+	$(RUN) -m pytest -m "not integration"
+
+.PHONY: clean
+clean: down ## Stop the stack and remove everything that was built or stored
+	rm -rf build

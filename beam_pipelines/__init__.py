@@ -1,0 +1,1 @@
+"""The pipelines: options → frozen config → ``build(pipeline, config)`` → run."""

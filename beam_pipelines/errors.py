@@ -1,0 +1,34 @@
+"""Errors that a user can put right, and how a pipeline's main program tells them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from dotenv import load_dotenv
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class UserError(Exception):
+    """Something a user can put right; the message says what is wrong and what to do."""
+
+
+def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a main program: settings from ``.env``, one line for a user's error, 130 for Ctrl-C."""
+    load_dotenv(ROOT / ".env")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Options that only the Java side knows are announced as unparseable, then passed on all the same.
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)

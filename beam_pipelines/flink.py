@@ -1,0 +1,175 @@
+"""Running on Flink: defaults for ``--runner=FlinkRunner``, checks before a submission, and following a job.
+
+With the local stack up, ``--runner=FlinkRunner`` is all that a command line needs. ``--flink_master=[local]`` runs an
+embedded Flink instead of a cluster's. Any option that is given wins over its default here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+from apache_beam.transforms.external import JavaJarExpansionService
+
+from beam_pipelines.errors import ROOT, UserError
+from local import jars
+
+LOCAL = "[local]"
+WORKER_BOOT = ROOT / "flink-conf" / "worker_boot.py"
+REST_TIMEOUT_SECONDS = 10
+FLAGS = (
+    "--faster_copy",  # spares a copy of every record between chained operators
+    # Otherwise what a bundle yields at a checkpoint is held back until that is complete; the watermark may overtake it,
+    # and the posts would count as late.
+    "--finish_bundle_before_checkpointing",
+)
+TERMINAL_STATES = frozenset(("FINISHED", "FAILED", "CANCELED"))
+
+
+def job_server_jar() -> Path:
+    """Return the jar of job server and expansion service.
+
+    Raises:
+        UserError: it has not been built.
+    """
+    jar = jars.folder(jars.JOB_SERVER) / "job-server.jar"
+    if not jar.exists():
+        msg = f"the job-server jar is not built ({jar}): run `make setup`"
+        raise UserError(msg)
+    return jar
+
+
+def wants_flink(argv: Sequence[str]) -> bool:
+    """Tell whether a command line asks for the Flink runner."""
+    return _given(argv, "runner").lower() in ("flinkrunner", "flink")
+
+
+def _given(argv: Sequence[str], name: str) -> str:
+    for i, argument in enumerate(argv):
+        if argument == f"--{name}":
+            return argv[i + 1] if i + 1 < len(argv) else ""
+        if argument.startswith(f"--{name}="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def with_defaults(argv: Sequence[str]) -> list[str]:
+    """Add to a command line what the Flink runner needs and it does not say."""
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    worker = {"command": str(WORKER_BOOT), "env": {"PATH": search_path, "PYTHONPATH": str(ROOT)}}
+    defaults = {
+        "flink_master": os.environ.get("FLINK_MASTER", "127.0.0.1:8081"),
+        "flink_job_server_jar": str(job_server_jar()),
+        "flink_version": "1.19",
+        "environment_type": "PROCESS",
+        "environment_config": json.dumps(worker),
+        "sdk_worker_parallelism": "2",
+        "parallelism": "2",
+        "checkpointing_interval": "10000",  # ms; a cluster's own setting is not applied to Beam's jobs
+        "max_bundle_size": "20000",
+        "max_bundle_time_mills": "1000",
+        "max_cache_memory_usage_mb": "100",  # of state and side inputs in a worker; without the option it is none
+        "job_name": "tiktok-stream",
+    }
+    added = [f"--{name}={value}" for name, value in defaults.items() if not _given(argv, name)]
+    return [*argv, *added, *(flag for flag in FLAGS if flag not in argv)]
+
+
+def expansion_service() -> JavaJarExpansionService:
+    """Return the service that expands ``ReadFromKafka``: Java in the task manager, a native Flink source."""
+    return JavaJarExpansionService(
+        str(job_server_jar()),
+        extra_args=[
+            "expansion",
+            "{{PORT}}",
+            "--defaultEnvironmentType=EMBEDDED",
+            "--experiments=use_deprecated_read",
+        ],
+    )
+
+
+class Cluster:
+    """Flink's REST API.
+
+    Args:
+        master: ``HOST:PORT`` of the job manager's REST endpoint.
+    """
+
+    def __init__(self, master: str) -> None:
+        self.url = master if master.startswith(("http://", "https://")) else f"http://{master}"
+
+    def get(self, path: str, method: str = "GET") -> Any:
+        """Ask for a resource.
+
+        Raises:
+            UserError: the cluster does not answer.
+        """
+        try:
+            with urlopen(Request(self.url + path, method=method), timeout=REST_TIMEOUT_SECONDS) as response:  # noqa: S310
+                return json.loads(response.read() or b"null")
+        except (URLError, OSError) as error:
+            msg = f"no Flink cluster answers at {self.url} ({error}): start it with `make up`, or set FLINK_MASTER"
+            raise UserError(msg) from None
+
+    def check_slots(self, needed: int) -> None:
+        """See that a job of that parallelism can start.
+
+        Raises:
+            UserError: the cluster is away or has too few free slots.
+        """
+        overview = self.get("/overview")
+        free = overview["slots-available"]
+        if free < needed:
+            running = ", ".join(job["name"] for job in self.jobs() if job["state"] not in TERMINAL_STATES) or "none"
+            msg = (
+                f"the Flink cluster at {self.url} has {free} free slots of {overview['slots-total']}, {needed} are needed "
+                f"(--parallelism); running jobs: {running}. Cancel one in the web UI, or raise FLINK_SLOTS"
+            )
+            raise UserError(msg)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the cluster's jobs, newest first."""
+        jobs: list[dict[str, Any]] = self.get("/jobs/overview")["jobs"]
+        return sorted(jobs, key=lambda job: -job["start-time"])
+
+    def state(self, job_id: str) -> str:
+        """Return the state of a job."""
+        return str(self.get(f"/jobs/{quote(job_id)}")["state"])
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job and wait until it is gone."""
+        self.get(f"/jobs/{quote(job_id)}?mode=cancel", method="PATCH")
+        while self.state(job_id) not in TERMINAL_STATES:
+            time.sleep(0.3)
+
+    def root_cause(self, job_id: str) -> str:
+        """Return the first lines of the exception that ended a job."""
+        history = self.get(f"/jobs/{quote(job_id)}/exceptions").get("exceptionHistory", {}).get("entries", [])
+        return "\n".join(history[0]["stacktrace"].splitlines()[:12]) if history else "no exception is known"
+
+    def wait_for_start(self, name: str, known: set[str], timeout: float = 120) -> str:
+        """Wait until a job of that name which is not in ``known`` runs in all its tasks; return its id.
+
+        Raises:
+            UserError: it failed or did not start in time.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for job in self.jobs():
+                if job["name"] == name and job["jid"] not in known:
+                    if job["state"] == "FAILED":
+                        msg = f"the job {name} failed:\n{self.root_cause(job['jid'])}"
+                        raise UserError(msg)
+                    if job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"]:
+                        return str(job["jid"])
+            time.sleep(0.5)
+        msg = f"the job {name} did not start within {timeout:.0f} s: see {self.url} and `make logs`"
+        raise UserError(msg)

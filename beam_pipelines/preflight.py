@@ -1,0 +1,56 @@
+"""Checks before a job is submitted: are its servers there?"""
+
+from __future__ import annotations
+
+import os
+
+import psycopg2
+from botocore.exceptions import BotoCoreError, ClientError
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from beam_pipelines.errors import UserError
+from beam_pipelines.stream_options import StreamConfig
+from transforms import lake
+
+
+def check_servers(config: StreamConfig) -> None:
+    """See that Kafka, the lake and Postgres are there, before a job fails for want of them.
+
+    Raises:
+        UserError: one is not; the message says which and what to do.
+    """
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers.split(","), request_timeout_ms=10_000)
+        topics = set(admin.list_topics())
+        admin.close()
+    except KafkaError as error:
+        msg = (
+            f"no Kafka broker at {config.bootstrap_servers} ({error}): start it with `make up`, "
+            "or set KAFKA_BOOTSTRAP_SERVERS"
+        )
+        raise UserError(msg) from None
+    for topic in (config.topic_posts, config.topic_outliers, config.topic_dead):
+        if topic not in topics:
+            msg = f"Kafka has no topic {topic!r}: `make up` creates the topics; or name another with --topic_…"
+            raise UserError(msg)
+    try:
+        missing = lake.bucket_missing(config.lake)
+    except (BotoCoreError, ClientError) as error:
+        msg = f"no S3 at {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')} ({error}): start it with `make up`, or see .env"
+        raise UserError(msg) from None
+    if missing:
+        msg = f"the bucket of {config.lake} does not exist: `make up` creates that of LAKE; or name another with --lake"
+        raise UserError(msg)
+    try:
+        connection = psycopg2.connect("", connect_timeout=10)
+    except psycopg2.OperationalError as error:
+        msg = f"no connection to Postgres: {str(error).strip()}: start it with `make up`, or see PGHOST … in .env"
+        raise UserError(msg) from None
+    with connection, connection.cursor() as cursor:
+        for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):
+            cursor.execute("SELECT to_regclass(%s) IS NULL", (table,))
+            if cursor.fetchone()[0]:
+                msg = f"Postgres has no table {table!r}: `make up` runs the migrations in sql/"
+                raise UserError(msg)
+    connection.close()

@@ -1,0 +1,201 @@
+"""The main job: posts from Kafka, kept in the lake, counted in event-time windows, scored against baselines.
+
+    python -m beam_pipelines.stream --runner=FlinkRunner            # on the cluster; Ctrl-C cancels the job
+    python -m beam_pipelines.stream --runner=FlinkRunner --detach   # submit, wait until it runs, return
+    python -m beam_pipelines.stream --runner=FlinkRunner --flink_master=[local]     # an embedded Flink, no cluster
+    python -m beam_pipelines.stream --input posts.ndjson --history counts.csv.gz    # a look at a file, no server at all
+
+Addresses and secrets come from the environment or `.env`: KAFKA_BOOTSTRAP_SERVERS, FLINK_MASTER, PGHOST, PGPORT,
+PGDATABASE, PGUSER, PGPASSWORD, AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, LAKE. Passwords are never
+options: Flink shows a job's options to everybody who can open its web UI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+from apache_beam.io.kafka import ReadFromKafka
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from beam_pipelines import flink
+from beam_pipelines.counts_files import read_history
+from beam_pipelines.errors import UserError, start
+from beam_pipelines.preflight import check_servers
+from beam_pipelines.stream_options import StreamConfig, StreamOptions
+from detection.baselines import BaselineTable
+from transforms.archive import ArchivePosts
+from transforms.baselines import WatchBaselines
+from transforms.mentions import CountMentions
+from transforms.outliers import ScoredWindow, ScoreWindows, TrackOutliers
+from transforms.posts import DecodePosts
+from transforms.records import BatchRecords, RawRecord, from_kafka
+from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
+from transforms.windows import MergePanes, WindowMentions
+
+
+class _TimeStamp(msgspec.Struct):
+    time_stamp: float = 0.0
+
+
+def read_file(path: str) -> Iterator[RawRecord]:
+    """Read a file of posts, one a line; an unreadable time stamp is that of the line before."""
+    decode = msgspec.json.Decoder(_TimeStamp).decode
+    timestamp_ms = 0
+    with Path(path).open("rb") as file:
+        for offset, line in enumerate(file):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, OverflowError):
+                timestamp_ms = int(decode(line).time_stamp * 1000) or timestamp_ms
+            yield RawRecord(path, 0, offset, timestamp_ms, line.rstrip(b"\n"))
+
+
+def _records(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[RawRecord]:
+    if config.input:
+        return pipeline | "File" >> beam.Create([config.input]) | "ReadFile" >> beam.FlatMap(read_file)
+    return (
+        pipeline
+        | "ReadPosts"
+        >> ReadFromKafka(
+            consumer_config={
+                "bootstrap.servers": config.bootstrap_servers,
+                "group.id": config.consumer_group,
+                "auto.offset.reset": config.start_from,
+                "enable.auto.commit": "false",
+            },
+            topics=[config.topic_posts],
+            timestamp_policy=ReadFromKafka.create_time_policy,
+            with_metadata=True,  # an archived post's place is its partition and offset
+            commit_offset_in_finalize=False,
+            expansion_service=flink.expansion_service(),
+        )
+        | "Record" >> beam.Map(from_kafka)
+    )
+
+
+def _baselines(pipeline: beam.Pipeline, config: StreamConfig) -> Any:
+    if not config.input:
+        watch = WatchBaselines(config.detector.name, config.baselines_every_seconds, time.time())
+        return beam.pvalue.AsSingleton(pipeline | "WatchBaselines" >> watch)
+    table = BaselineTable.empty(config.detector.name)
+    if config.history:
+        table = config.detector.fit(read_history([Path(config.history)]), version=1)
+    return beam.pvalue.AsSingleton(pipeline | "Baselines" >> beam.Create([table]).with_output_types(BaselineTable))
+
+
+def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[ScoredWindow]:
+    """Put the stream together; labels and metrics are stable, for savepoints and dashboards depend on them."""
+    batches = _records(pipeline, config) | "BatchRecords" >> BatchRecords()
+    batches | "ArchivePosts" >> ArchivePosts(f"{config.lake}/raw")
+    decoded = batches | "DecodePosts" >> DecodePosts()
+    dead = decoded[DecodePosts.DEAD]
+    dead | "PutDeadLetters" >> beam.Map(
+        lambda letters, prefix: put_dead_letters(prefix, letters), f"{config.lake}/dead"
+    )
+
+    scored = (
+        decoded[DecodePosts.POSTS]
+        | "CountMentions" >> CountMentions(config.shards)
+        | "WindowMentions" >> WindowMentions(config.early_firing_seconds, config.allowed_lateness_seconds)
+        | "MergePanes" >> MergePanes()
+        | "ScoreWindows" >> ScoreWindows(config.detector, _baselines(pipeline, config))
+        | "TrackOutliers" >> TrackOutliers()
+    )
+    found = scored | "WithOutliers" >> beam.Filter(lambda window: bool(window.outliers))
+    found | "PutOutliers" >> beam.Map(lambda window, prefix: put_outliers(prefix, window), f"{config.lake}/outliers")
+    if not config.input:
+        scored | "WriteToPostgres" >> WriteToPostgres(config.min_mentions)
+        dead | "SendDeadLetters" >> WriteToTopic(config.topic_dead, config.bootstrap_servers)
+        outliers = found | "OutliersOnly" >> beam.Map(lambda window: window.outliers)
+        outliers | "SendOutliers" >> WriteToTopic(config.topic_outliers, config.bootstrap_servers)
+    return scored
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse options, check, build, run."""
+    if "--help" in argv or "-h" in argv:
+        parser = argparse.ArgumentParser(
+            prog="python -m beam_pipelines.stream",
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog="Beam's and Flink's own options are taken too, such as --parallelism, --checkpointing_interval (ms), "
+            "--max_bundle_size, --sdk_worker_parallelism, --job_name.",
+        )
+        parser.add_argument("--runner", default="DirectRunner", help="FlinkRunner, or DirectRunner with --input")
+        StreamOptions._add_argparse_args(parser)
+        parser.print_help()
+        return 0
+    on_flink = flink.wants_flink(argv)
+    arguments = flink.with_defaults(argv) if on_flink else list(argv)
+    options = PipelineOptions(arguments)
+    config = StreamConfig.of(options.view_as(StreamOptions))
+    if not on_flink:
+        if not config.input:
+            msg = "reading Kafka needs --runner=FlinkRunner; without a server, name a file with --input"
+            raise UserError(msg)
+        return _run_on_file(options, config)
+    if config.input:
+        msg = "--input runs on the DirectRunner: leave --runner out"
+        raise UserError(msg)
+    options.view_as(StandardOptions).streaming = True
+    check_servers(config)
+    return _run_on_flink(options, config)
+
+
+def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
+    with beam.Pipeline(options=options) as pipeline:
+        scored = build(pipeline, config)
+        (
+            scored
+            | "Lines" >> beam.FlatMap(lambda window: [outlier.to_json().decode() for outlier in window.outliers])
+            | "Print" >> beam.Map(print)
+        )
+    return 0
+
+
+def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
+    details = options.get_all_options()
+    master, name = details["flink_master"], details["job_name"]
+    cluster = None if master == flink.LOCAL else flink.Cluster(master)
+    known: set[str] = set()
+    if cluster is not None:
+        cluster.check_slots(int(details["parallelism"]))
+        known = {job["jid"] for job in cluster.jobs()}
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, config)
+    print(
+        f"submitting {name} to {'an embedded Flink' if cluster is None else cluster.url} …", file=sys.stderr, flush=True
+    )
+    result = pipeline.run()
+    if cluster is None:
+        result.wait_until_finish()
+        return 0
+    job_id = cluster.wait_for_start(name, known)
+    print(f"running: {cluster.url}/#/job/running/{job_id}", file=sys.stderr, flush=True)
+    if config.detach:
+        return 0
+    try:
+        while (state := cluster.state(job_id)) not in flink.TERMINAL_STATES:
+            time.sleep(2)
+    except KeyboardInterrupt:
+        print(f"cancelling {name} …", file=sys.stderr, flush=True)
+        cluster.cancel(job_id)
+        raise
+    if state == "FAILED":
+        msg = f"the job {name} failed:\n{cluster.root_cause(job_id)}"
+        raise UserError(msg)
+    print(f"the job {name} ended: {state}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    # Workers import this module by its name; what is defined in __main__ they could not find.
+    from beam_pipelines import stream  # noqa: PLW0406
+
+    start(stream.run)

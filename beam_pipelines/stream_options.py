@@ -1,0 +1,161 @@
+"""Options of the stream and the validated, frozen settings made of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_pipelines.detectors import DETECTORS
+from beam_pipelines.errors import UserError
+from detection.detector import Detector
+from transforms.mentions import DEFAULT_SHARDS
+from transforms.windows import ALLOWED_LATENESS_SECONDS
+
+MAX_SHARDS = 1024
+
+
+class StreamOptions(PipelineOptions):
+    """Options of the stream; Beam's and Flink's own are accepted beside them."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group("stream")
+        env = os.environ.get
+        group.add_argument(
+            "--bootstrap_servers",
+            default=env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"),
+            help="Kafka brokers, HOST:PORT[,…]; default: KAFKA_BOOTSTRAP_SERVERS or 127.0.0.1:9092",
+        )
+        group.add_argument(
+            "--topic_posts", default=env("TOPIC_POSTS", "posts"), help="topic read; default: %(default)s"
+        )
+        group.add_argument(
+            "--topic_outliers",
+            default=env("TOPIC_OUTLIERS", "outliers"),
+            help="topic of outliers; default: %(default)s",
+        )
+        group.add_argument(
+            "--topic_dead", default=env("TOPIC_DEAD", "dead"), help="topic of dead letters; default: %(default)s"
+        )
+        group.add_argument(
+            "--consumer_group",
+            default="tiktok-stream",
+            help="Kafka consumer group, for monitoring; default: %(default)s",
+        )
+        group.add_argument(
+            "--start_from",
+            choices=("earliest", "latest"),
+            default="earliest",
+            help="where a new job starts to read; a restarted one goes on at its checkpoint; default: %(default)s",
+        )
+        group.add_argument(
+            "--input", default="", help="read this ndjson file on the DirectRunner instead of Kafka; needs no server"
+        )
+        group.add_argument(
+            "--history",
+            default="",
+            help="with --input: CSV of counts (keyword,window_start,mentions) to learn the baselines from",
+        )
+        group.add_argument(
+            "--lake",
+            default="",
+            help="raw/, dead/ and outliers/ go below this s3:// address or folder; default: LAKE, with --input build/lake",
+        )
+        group.add_argument(
+            "--detector", choices=sorted(DETECTORS), default="threshold", help="what judges; default: %(default)s"
+        )
+        group.add_argument(
+            "--shards",
+            type=int,
+            default=DEFAULT_SHARDS,
+            help="parts of the vocabulary, counted and scored apart; several per parallel task; default: %(default)s",
+        )
+        group.add_argument(
+            "--early_firing_seconds",
+            type=int,
+            default=60,
+            help="processing time between provisional results of an open window; 0: none; default: %(default)s",
+        )
+        group.add_argument(
+            "--allowed_lateness_seconds",
+            type=int,
+            default=ALLOWED_LATENESS_SECONDS,
+            help="event time that a window stays open for late posts after its end; default: %(default)s",
+        )
+        group.add_argument(
+            "--baselines_every_seconds",
+            type=float,
+            default=300,
+            help="how often to look for a new version of the baselines; default: %(default)s",
+        )
+        group.add_argument(
+            "--min_mentions",
+            type=int,
+            default=2,
+            help="keywords with fewer mentions in a window get no row in keyword_windows; default: %(default)s",
+        )
+        group.add_argument(
+            "--detach", action="store_true", help="FlinkRunner: return when the job runs, and leave it running"
+        )
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Validated settings of the stream; the fields are the options of the same names."""
+
+    bootstrap_servers: str
+    topic_posts: str
+    topic_outliers: str
+    topic_dead: str
+    consumer_group: str
+    start_from: str
+    input: str
+    history: str
+    lake: str
+    detector: Detector
+    shards: int
+    early_firing_seconds: int
+    allowed_lateness_seconds: int
+    baselines_every_seconds: float
+    min_mentions: int
+    detach: bool
+
+    @classmethod
+    def of(cls, options: StreamOptions) -> StreamConfig:
+        """Validate the options.
+
+        Raises:
+            UserError: one of them makes no sense; the message names it.
+        """
+        given = {name: getattr(options, name) for name in cls.__dataclass_fields__}
+        given["lake"] = (
+            given["lake"] or ("build/lake" if given["input"] else os.environ.get("LAKE", "s3://tiktok-lake"))
+        ).rstrip("/")
+        given["detector"] = DETECTORS[given["detector"]]()
+        if given["input"]:
+            given["early_firing_seconds"] = 0  # a file is all there at once: nothing is provisional
+        config = cls(**given)
+        checks = (
+            (1 <= config.shards <= MAX_SHARDS, f"--shards={config.shards}: expected 1 to {MAX_SHARDS}"),
+            (config.early_firing_seconds >= 0, "--early_firing_seconds: expected 0 or more seconds"),
+            (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
+            (config.baselines_every_seconds >= 1, "--baselines_every_seconds: expected at least 1 second"),
+            (config.min_mentions >= 1, "--min_mentions: expected at least 1"),
+            (
+                not config.history or bool(config.input),
+                "--history goes with --input; a stream's baselines are in Postgres",
+            ),
+            (not config.input or Path(config.input).is_file(), f"--input={config.input}: no such file"),
+            (
+                bool(config.input) or config.lake.startswith("s3://"),
+                f"--lake={config.lake}: expected s3://BUCKET[/PREFIX]; a folder is for --input",
+            ),
+        )
+        for holds, message in checks:
+            if not holds:
+                raise UserError(message)
+        return config

@@ -1,0 +1,1 @@
+"""The synthetic feed of posts, and the producer that sends posts to Kafka."""

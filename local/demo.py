@@ -1,0 +1,236 @@
+"""The demo: a simulated day through the real stack, then an account of every post.
+
+    python -m local.demo            # what `make demo` runs
+
+The stack starts (or goes on), baselines are learnt from fourteen simulated days, the posts of yesterday go into Kafka,
+the stream runs on Flink. At the end every post is accounted for, here and in build/demo.json; the exit code says whether
+one was lost or no event was found. Stack and job stay up: `make down` ends them. A second run starts from empty tables,
+topics and lake again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg2
+from kafka import KafkaAdminClient
+from rich.console import Console
+from rich.table import Table
+
+from beam_pipelines.flink import TERMINAL_STATES, Cluster
+from feed.files import read_lines
+from local import accounting, stack
+from local import settings as configuration
+from local.settings import ROOT, Settings, StackError
+
+FOLDER = ROOT / "build" / "demo"
+REPORT = ROOT / "build" / "demo.json"
+JOB = "tiktok-stream"
+HISTORY_DAYS = 14
+PATIENCE_SECONDS = 90
+TABLES = ("outliers", "keyword_windows", "window_totals", "baselines", "baseline_versions")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; 0 if every post is accounted for and an event was found."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--posts", type=int, default=150_000, help="posts of the simulated day; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="of the simulation; default: %(default)s")
+    parser.add_argument("--reset", action="store_true", help="also remove data that are not an earlier demo's")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        settings = configuration.load(create=True)
+        os.environ.update(settings.environment)
+        stack.up(settings, console.print)
+        _start_afresh(settings, options.reset, console)
+        return _run(settings, options, console)
+    except (StackError, subprocess.CalledProcessError) as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the stack keeps running: `make down` stops it")
+        return 130
+
+
+def _run(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    date = (datetime.now(UTC) - timedelta(days=1)).date()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    day, truth = FOLDER / "day.ndjson.zst", FOLDER / "truth.ndjson"
+    counts, totals = FOLDER / "counts.csv.gz", FOLDER / "totals.csv.gz"
+    began = time.monotonic()
+    _step(console, f"simulating {date} (UTC) and the {HISTORY_DAYS} days before it")
+    _python(
+        "feed.simulate", "--date", str(date), "--posts", str(options.posts), "--seed", str(options.seed),
+        "--output", str(day), "--truth", str(truth),
+        "--history", str(HISTORY_DAYS), "--counts", str(counts), "--totals", str(totals),
+    )  # fmt: skip
+    _step(console, "learning baselines from the history")
+    _python("beam_pipelines.stats", "--counts", str(counts), "--totals", str(totals))
+    # The topic is filled before the job starts: the watermark of an idle topic follows the clock, and would leave the
+    # rest of a day that is long over behind.
+    _step(console, "sending the day's posts to Kafka")
+    _python("feed.produce", str(day), "--send_unreadable")
+    _step(console, "starting the stream on Flink")
+    _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=10")
+    expected = accounting.Recount.of(read_lines([str(day)]))
+    connection = psycopg2.connect("")
+    found = _watch(connection, expected, settings, console)
+    report = _account(connection, expected, truth, found, settings)
+    report["seconds"] = round(time.monotonic() - began, 1)
+    REPORT.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+    _show(report, settings)
+    return 0 if not report["lost"] and report["events_found"] else 1
+
+
+def _step(console: Console, what: str) -> None:
+    console.print(f"[bold]▸ {what}[/bold]")
+
+
+def _python(module: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=True)
+
+
+def _start_afresh(settings: Settings, reset: bool, console: Console) -> None:
+    """Empty tables, topics and lake, if what is there came from a demo.
+
+    Raises:
+        StackError: other data are there.
+    """
+    marker = settings.stack_dir / "demo"
+    connection = psycopg2.connect("")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM window_totals) OR EXISTS (SELECT FROM baseline_versions)")
+        used = cursor.fetchone()[0]
+    if used and not (marker.exists() or reset):
+        message = (
+            "the stack holds data that no demo put there: keep them, or remove them with `python -m local.demo --reset`"
+        )
+        raise StackError(message)
+    marker.touch()
+    if not used:
+        return
+    _step(console, "removing what an earlier demo left")
+    cluster = Cluster(str(settings.flink))
+    for job in cluster.jobs():
+        if job["name"] == JOB and job["state"] not in TERMINAL_STATES:
+            cluster.cancel(job["jid"])
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
+    bucket = boto3.resource("s3").Bucket(settings.bucket)
+    for entry in list(bucket.objects.all()):
+        entry.delete()
+    admin = KafkaAdminClient(bootstrap_servers=str(settings.kafka))
+    topics = [settings.topic_posts, settings.topic_outliers, settings.topic_dead]
+    admin.delete_topics([topic for topic in topics if topic in admin.list_topics()])
+    while set(topics) & set(admin.list_topics()):
+        time.sleep(0.2)
+    admin.close()
+    stack.up(settings)
+
+
+def _watch(connection: Any, expected: accounting.Recount, settings: Settings, console: Console) -> dict[int, int]:
+    """Show progress until every readable post is counted, or nothing has happened for a while."""
+    goal, seen, moved = expected.posts.total(), 0, time.monotonic()
+    cluster = Cluster(str(settings.flink))
+    while True:
+        found = accounting.counted(connection)
+        total = sum(found.values())
+        if total != seen:
+            seen, moved = total, time.monotonic()
+        console.print(f"  counted {total:,} of {goal:,} posts in {len(found)} windows", end="\r")
+        if total >= goal or time.monotonic() - moved > PATIENCE_SECONDS:
+            console.print()
+            return found
+        if not any(job["name"] == JOB and job["state"] not in TERMINAL_STATES for job in cluster.jobs()):
+            message = f"the job {JOB} has ended: see {cluster.url} and `make logs`"
+            raise StackError(message)
+        time.sleep(2)
+
+
+def _account(
+    connection: Any, expected: accounting.Recount, truth: Path, found: dict[int, int], settings: Settings
+) -> dict[str, Any]:
+    prefix = settings.environment["LAKE"].rstrip("/")
+    archive = accounting.Recount.of(accounting.archived(prefix))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT keyword, window_start, mentions, expected, score, severity, status FROM outliers "
+            "WHERE status <> 'retracted' ORDER BY score DESC"
+        )
+        outliers = [dict(zip((column.name for column in cursor.description), row, strict=True)) for row in cursor]
+        cursor.execute("SELECT version, detector, keywords FROM baseline_versions ORDER BY version DESC LIMIT 1")
+        version, detector, keywords = cursor.fetchone()
+    events = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines()]
+    for event in events:
+        start, end = (datetime.fromisoformat(event[edge]) for edge in ("start", "end"))
+        event["found"] = any(
+            outlier["keyword"] == event["keyword"] and start - timedelta(minutes=15) < outlier["window_start"] < end
+            for outlier in outliers
+        )
+    dead = accounting.dead_letters(prefix)
+    counted = sum(found.values())
+    return {
+        "sent": expected.lines,
+        "archived": archive.lines,
+        "archive_identical": archive.digests == expected.digests,
+        "counted": counted,
+        "dead_letters": dead,
+        "windows": len(found),
+        "windows_equal_to_a_recount": sum(found.get(start) == posts for start, posts in expected.posts.items()),
+        "lost": archive.digests != expected.digests or expected.lines != counted + dead,
+        "baselines": {"version": version, "detector": detector, "keywords": keywords},
+        "outliers": len(outliers),
+        "top_outliers": outliers[:10],
+        "events": events,
+        "events_found": sum(event["found"] for event in events),
+    }
+
+
+def _show(report: dict[str, Any], settings: Settings) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    facts = Table(title="Every post accounted for" if not report["lost"] else "POSTS WERE LOST", show_header=False)
+    for name in ("sent", "archived", "counted", "dead_letters", "windows", "windows_equal_to_a_recount", "outliers"):
+        facts.add_row(name.replace("_", " "), f"{report[name]:,}")
+    facts.add_row("archive byte for byte what was sent", "yes" if report["archive_identical"] else "NO")
+    facts.add_row("events found", f"{report['events_found']} of {len(report['events'])}")
+    facts.add_row("took", f"{report['seconds']} s")
+    console.print(facts)
+    top = Table("keyword", "window (UTC)", "mentions", "expected", "score", "severity", title="Most unusual")
+    for outlier in report["top_outliers"]:
+        top.add_row(
+            outlier["keyword"],
+            f"{outlier['window_start'].astimezone(UTC):%H:%M}",
+            str(outlier["mentions"]),
+            f"{outlier['expected']:.1f}",
+            f"{outlier['score']:.1f}",
+            outlier["severity"],
+        )
+    console.print(top)
+    injected = Table("keyword", "shape", "cause", "from (UTC)", "found", title="Injected events")
+    for event in report["events"]:
+        mark = "yes" if event["found"] else "no"
+        injected.add_row(event["keyword"], event["shape"], event["cause"], event["start"][11:16], mark)
+    console.print(injected)
+    console.print(f"Flink's web UI: http://{settings.flink}    facts: {REPORT.relative_to(ROOT)}    to stop: make down")
+    console.print(
+        "SQL to try (set -a; . ./.env; set +a; psql):\n"
+        "  SELECT keyword, window_start, mentions, expected, severity FROM outliers ORDER BY score DESC LIMIT 20;\n"
+        "  SELECT window_start, posts FROM window_totals ORDER BY window_start;"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

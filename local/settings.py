@@ -1,0 +1,212 @@
+"""What the stack is told: addresses, sizes and secrets, from the environment and ``.env``."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "build" / "cache"
+
+SECRETS = ("PGPASSWORD", "PGREADER_PASSWORD", "PGADMIN_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_PLACEHOLDER = "<random>"
+_LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class StackError(Exception):
+    """Something a user can put right; the message says what is wrong and how."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a part listens, and the setting that says so."""
+
+    host: str
+    port: int
+    setting: str
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A database login."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.user!r}, ***)"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The validated settings of one stack."""
+
+    environment: Mapping[str, str]  # what every part inherits: the real environment over .env over .env.example
+    stack_dir: Path
+    start_timeout: float  # seconds
+
+    kafka: Address
+    kafka_controller: Address
+    kafka_heap: str
+    kafka_retention_bytes: int
+    topic_posts: str
+    topic_outliers: str
+    topic_dead: str
+
+    flink: Address
+    flink_rpc: Address
+    flink_slots: int
+    flink_jm_memory: str
+    flink_tm_memory: str
+
+    postgres: Address
+    database: str
+    admin: Login
+    writer: Login
+    reader: Login
+
+    s3: Address
+    bucket: str
+
+    @property
+    def run_dir(self) -> Path:
+        """Generated settings, sockets and process ids."""
+        return self.stack_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log (or two, for Flink) per part."""
+        return self.stack_dir / "logs"
+
+    @property
+    def worker_path(self) -> str:
+        """The ``PATH`` of the task manager: what starts Beam's Python workers, and this Python, come first."""
+        folders = [str(self.run_dir / "bin"), str(Path(sys.executable).parent)]
+        return os.pathsep.join([*folders, self.environment.get("PATH", os.defpath)])
+
+
+def load(environment: Mapping[str, str] | None = None, *, create: bool = False) -> Settings:
+    """Read the settings.
+
+    Args:
+        environment: what wins over ``.env``; the process's own environment by default.
+        create: write ``.env`` from ``.env.example``, with fresh secrets, if it is needed and absent.
+
+    Raises:
+        StackError: a setting is missing or malformed.
+    """
+    given = dict(os.environ if environment is None else environment)
+    if create and not all(given.get(name) for name in SECRETS):
+        write_env_file()
+    defaults = {name: value for name, value in _read(ROOT / ".env.example").items() if value != _PLACEHOLDER}
+    # An empty variable means "not set", as it does for libpq and boto3.
+    merged = {**defaults, **_read(ROOT / ".env"), **{name: value for name, value in given.items() if value}}
+    return _validate(merged)
+
+
+def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
+    """Create ``path`` (mode 0600) from ``example``, or fill in the placeholders left in it; tell if it was written."""
+    text = (path if path.exists() else example).read_text(encoding="utf-8")
+    filled = re.sub(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", lambda match: f"{match[1]}={secrets.token_hex(16)}", text)
+    if path.exists() and filled == text:
+        return False
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123 - a mode from the first byte on
+        file.write(filled)
+    partial.rename(path)
+    return True
+
+
+def _read(path: Path) -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+
+
+def _validate(env: dict[str, str]) -> Settings:
+    env["STACK_DIR"] = str((ROOT / Path(env["STACK_DIR"]).expanduser()).resolve())
+    for name in SECRETS:
+        if _PLACEHOLDER in env.get(name, _PLACEHOLDER):
+            message = f"{name} is not set: run `make up`, which writes .env, or set it in the environment or in .env"
+            raise StackError(message)
+    return Settings(
+        environment=env,
+        stack_dir=Path(env["STACK_DIR"]),
+        start_timeout=float(_integer(env, "START_TIMEOUT", least=1)),
+        kafka=_address(env, "KAFKA_BOOTSTRAP_SERVERS", env["KAFKA_BOOTSTRAP_SERVERS"]),
+        kafka_controller=Address("127.0.0.1", _port(env, "KAFKA_CONTROLLER_PORT"), "KAFKA_CONTROLLER_PORT"),
+        kafka_heap=_size(env, "KAFKA_HEAP"),
+        kafka_retention_bytes=_integer(env, "KAFKA_RETENTION_BYTES", least=-1),
+        topic_posts=env["TOPIC_POSTS"],
+        topic_outliers=env["TOPIC_OUTLIERS"],
+        topic_dead=env["TOPIC_DEAD"],
+        flink=_address(env, "FLINK_MASTER", env["FLINK_MASTER"].split("://")[-1].rstrip("/")),
+        flink_rpc=Address("127.0.0.1", _port(env, "FLINK_RPC_PORT"), "FLINK_RPC_PORT"),
+        flink_slots=_integer(env, "FLINK_SLOTS", least=1),
+        flink_jm_memory=_size(env, "FLINK_JM_MEMORY"),
+        flink_tm_memory=_size(env, "FLINK_TM_MEMORY"),
+        postgres=_address(env, "PGHOST", f"{env['PGHOST']}:{_port(env, 'PGPORT')}", port_setting="PGPORT"),
+        database=env["PGDATABASE"],
+        admin=Login("postgres", env["PGADMIN_PASSWORD"]),
+        writer=Login(env["PGUSER"], env["PGPASSWORD"]),
+        reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
+        s3=_address(env, "AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
+        bucket=_bucket(env),
+    )
+
+
+def _address(env: Mapping[str, str], setting: str, text: str, port_setting: str | None = None) -> Address:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        message = f"{setting}={env[setting]}: expected one HOST:PORT"
+        raise StackError(message)
+    if host not in _LOOPBACK:
+        message = (
+            f"{setting}={env[setting]}: the local stack serves 127.0.0.1 only; a remote service is not its to start"
+        )
+        raise StackError(message)
+    return Address("127.0.0.1", int(port), port_setting or setting)
+
+
+def _integer(env: Mapping[str, str], name: str, *, least: int) -> int:
+    try:
+        value = int(env[name])
+    except ValueError:
+        value = least - 1
+    if value < least:
+        message = f"{name}={env[name]}: expected a whole number of at least {least}"
+        raise StackError(message)
+    return value
+
+
+def _port(env: Mapping[str, str], name: str) -> int:
+    port = _integer(env, name, least=1)
+    if port > 65535:
+        message = f"{name}={port}: not a port"
+        raise StackError(message)
+    return port
+
+
+def _size(env: Mapping[str, str], name: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[mg]", env[name]):
+        message = f"{name}={env[name]}: expected a size such as 512m or 2g"
+        raise StackError(message)
+    return env[name]
+
+
+def _bucket(env: Mapping[str, str]) -> str:
+    lake = urlsplit(env["LAKE"])
+    if lake.scheme != "s3" or not lake.netloc:
+        message = f"LAKE={env['LAKE']}: expected s3://BUCKET or s3://BUCKET/PREFIX"
+        raise StackError(message)
+    return lake.netloc

@@ -1,0 +1,193 @@
+"""The stack as a whole: up, down and how it is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import flink, kafka, postgres, storage
+from local.part import NotReadyError, Part, Say
+from local.settings import SECRETS, Settings, StackError
+from local.supervisor import Process, Supervisor
+
+_TAIL = 20  # lines of a crashed part's log
+
+
+@dataclass(frozen=True)
+class Health:
+    """One part, as a person wants to know it."""
+
+    part: Part
+    process: Process | None
+    answer: str  # what it said, or why it is not well
+    well: bool
+
+
+def describe(settings: Settings) -> list[Part]:
+    """Every part; nothing is written or started."""
+    return [postgres.part(settings), kafka.part(settings), storage.part(settings), *flink.parts(settings)]
+
+
+def _unheard(_: str) -> None:
+    pass
+
+
+def up(settings: Settings, say: Say = _unheard) -> None:
+    """Start what does not run, wait until all is well, and make database, bucket and topics.
+
+    Raises:
+        StackError: a port is taken, a part crashed or did not become healthy in time.
+    """
+    for folder in (settings.run_dir, settings.log_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+    settings.run_dir.chmod(0o700)
+    with _only_one(settings):
+        supervisor = Supervisor(settings)
+        parts = describe(settings)
+        launches = [(part, part.launch(say)) for part in parts]
+        environment = {**settings.environment, **storage.server_environment(settings)}
+        if supervisor.write(launches, _relevant(settings)):
+            message = "the stack runs with other settings: `python -m local down` first, then `up` again"
+            raise StackError(message)
+        if supervisor.processes() is None:
+            if orphans := supervisor.stop_orphans():
+                say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
+            _require_free_ports(parts)
+            supervisor.start(environment)
+        began = time.monotonic()
+        for part in parts:
+            _wait(part, supervisor, settings.start_timeout, say, began)
+        for done in postgres.provision(settings):
+            say(f"Postgres: {done}")
+        if storage.create_bucket(settings):
+            say(f"S3: created the bucket {settings.bucket}")
+        if topics := kafka.create_topics(settings):
+            say(f"Kafka: created {', '.join(topics)}")
+
+
+def down(settings: Settings) -> bool:
+    """Stop everything that belongs to this stack; tell if anything ran."""
+    if not settings.run_dir.exists():
+        return False
+    with _only_one(settings):
+        supervisor = Supervisor(settings)
+        stopped = supervisor.stop()
+        return bool(supervisor.stop_orphans()) or stopped
+
+
+def free_port_environment(stack_dir: Path) -> dict[str, str]:
+    """Settings of a stack beside any other: ports that are free now, fresh secrets, and ``stack_dir`` for its data.
+
+    Give them to ``settings.load``, with ``PATH`` and the like, or to a child process.
+    """
+    with ExitStack() as held:  # all at once, or the kernel could give one port twice
+        probes = [held.enter_context(socket.socket()) for _ in range(6)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        kafka_port, controller, rest, rpc, database, s3 = (probe.getsockname()[1] for probe in probes)
+    return {
+        "STACK_DIR": str(stack_dir.resolve()),
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_port}",
+        "KAFKA_CONTROLLER_PORT": str(controller),
+        "FLINK_MASTER": f"127.0.0.1:{rest}",
+        "FLINK_RPC_PORT": str(rpc),
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(database),
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3}",
+        **{name: secrets.token_hex(16) for name in SECRETS},
+    }
+
+
+def health(settings: Settings) -> list[Health]:
+    """How each part is now."""
+    processes = Supervisor(settings).processes() or {}
+    return [_health(part, processes.get(part.name)) for part in describe(settings)]
+
+
+def tail(path: Path, lines: int = _TAIL) -> str:
+    """The last lines of a log that may be large."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 64 * 1024))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _relevant(settings: Settings) -> dict[str, str]:
+    """The part of the environment that a change of matters: not a shell's own variables."""
+    prefixes = ("KAFKA_", "TOPIC_", "FLINK_", "PG", "AWS_", "LAKE", "STACK_DIR")
+    return {name: value for name, value in settings.environment.items() if name.startswith(prefixes)}
+
+
+def _health(part: Part, process: Process | None) -> Health:
+    if process is None:
+        return Health(part, None, "not started", well=False)
+    if process.state not in {"RUNNING", "STARTING"}:
+        return Health(part, process, f"{process.state.lower()}: see {part.log}", well=False)
+    try:
+        return Health(part, process, part.check(), well=True)
+    except NotReadyError as error:
+        return Health(part, process, str(error), well=False)
+
+
+def _wait(part: Part, supervisor: Supervisor, seconds: float, say: Say, began: float) -> None:
+    deadline = time.monotonic() + seconds
+    reason = "no answer"
+    while time.monotonic() < deadline:
+        process = (supervisor.processes() or {}).get(part.name)
+        if process is None or process.failed:
+            break
+        if process.state in {"RUNNING", "STARTING"}:
+            try:
+                answer = part.check()
+            except NotReadyError as error:
+                reason = str(error)
+            else:
+                say(f"{part.title:<19} ready after {time.monotonic() - began:4.1f} s  {part.where}  ({answer})")
+                return
+        time.sleep(0.25)
+    else:
+        message = f"{part.title} is not well after {seconds:.0f} s: {reason}\n{_end_of_logs(part)}"
+        raise StackError(message)
+    message = f"{part.title} crashed at start\n{_end_of_logs(part)}"
+    raise StackError(message)
+
+
+def _end_of_logs(part: Part) -> str:
+    logs = dict.fromkeys((part.log, part.output))
+    return "\n".join(f"--- end of {log}\n{end}" for log in logs if (end := tail(log)))
+
+
+def _require_free_ports(parts: Sequence[Part]) -> None:
+    for part in parts:
+        for address in part.listens:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((address.host, address.port))
+                except OSError as error:
+                    message = (
+                        f"{part.title} cannot listen on {address} ({os.strerror(error.errno or 0).lower()}): "
+                        f"stop what uses that port, or choose another with {address.setting} in .env"
+                    )
+                    raise StackError(message) from None
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """Keep two `up` or `down` of the same stack from working at the same time."""
+    with (settings.run_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another `python -m local` works on {settings.stack_dir}: wait for it to end"
+            raise StackError(message) from None
+        yield

@@ -1,0 +1,237 @@
+"""supervisord: keeps the parts running, restarts them, rotates their logs; asked through XML-RPC."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from local.part import Launch, Part, write_if_changed
+from local.settings import Settings, StackError
+
+_SOCKET_PATH_LIMIT = 90  # bytes; the kernel takes about 104, and supervisord appends its process id
+_BARE_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What the supervisor knows of a part."""
+
+    state: str  # RUNNING, STARTING, BACKOFF, FATAL, EXITED, STOPPED …
+    pid: int  # 0 when there is none
+    started: float  # epoch seconds
+    now: float
+
+    @property
+    def failed(self) -> bool:
+        """It is not running and will not come by itself."""
+        return self.state in {"FATAL", "EXITED", "STOPPED", "UNKNOWN"}
+
+
+class Supervisor:
+    """The supervisord of one stack, running or not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._config = settings.run_dir / "supervisord.conf"
+        self._pid_file = settings.run_dir / "supervisord.pid"
+        self._socket = _socket(settings.run_dir)
+        self.log = settings.log_dir / "supervisord.log"
+
+    def processes(self) -> dict[str, Process] | None:
+        """Each part's process by name; None when no supervisor runs."""
+        answer = self._call("getAllProcessInfo")
+        if answer is None:
+            return None
+        return {
+            info["name"]: Process(info["statename"], info["pid"], float(info["start"]), float(info["now"]))
+            for info in answer
+        }
+
+    def write(self, parts: Sequence[tuple[Part, Launch]], environment: Mapping[str, str]) -> bool:
+        """Write the configuration; tell if a running supervisor works with another one."""
+        text = self._render(parts)
+        # The environment holds secrets, so only its digest is kept.
+        stamp = hashlib.sha256(repr((text, sorted(environment.items()))).encode()).hexdigest()
+        stamp_file = self._config.with_suffix(".sha256")
+        changed = not stamp_file.exists() or stamp_file.read_text(encoding="utf-8") != stamp
+        if changed and self.processes() is not None:
+            return True
+        write_if_changed(self._config, text, 0o600)
+        write_if_changed(stamp_file, stamp, 0o600)
+        return False
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start supervisord, and with it every part.
+
+        Raises:
+            StackError: it does not come up.
+        """
+        self._settings.log_dir.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(self._config)],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self._settings.stack_dir,
+        )
+        deadline = time.monotonic() + 10
+        while done.returncode == 0 and time.monotonic() < deadline:
+            if self.processes() is not None:
+                return
+            time.sleep(0.1)
+        message = f"supervisord did not start: {(done.stdout + done.stderr).strip() or self.log}"
+        raise StackError(message)
+
+    def stop(self, seconds: float = 60) -> bool:
+        """Stop every part and supervisord itself; tell if it was running."""
+        pid = self._pid()
+        if self._call("shutdown") is None and pid is None:
+            return False
+        deadline = time.monotonic() + seconds
+        while pid is not None and _alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if pid is not None and _alive(pid):
+            os.kill(pid, signal.SIGTERM)
+            message = f"supervisord (process {pid}) does not stop: see {self.log}"
+            raise StackError(message)
+        return True
+
+    def stop_orphans(self) -> list[int]:
+        """End what a supervisor that was killed left running, and name the processes. Linux only."""
+        if self.processes() is not None:
+            return []
+        mark = f"SUPERVISOR_SERVER_URL=unix://{self._socket}".encode()
+        orphans = []
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if mark in entry.read_bytes().split(b"\0"):
+                    orphans.append(int(entry.parent.name))
+            except OSError:
+                continue  # gone meanwhile, or somebody else's
+        orphans = [pid for pid in orphans if pid != os.getpid()]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in filter(_alive, orphans):
+                os.kill(pid, number)
+            deadline = time.monotonic() + 10
+            while any(map(_alive, orphans)) and time.monotonic() < deadline:
+                time.sleep(0.1)
+        return orphans
+
+    def _pid(self) -> int | None:
+        """Read supervisord's process id, if it is alive and ours."""
+        try:
+            pid = int(self._pid_file.read_text(encoding="utf-8"))
+            command = Path(f"/proc/{pid}/cmdline")
+            if command.exists() and str(self._config).encode() not in command.read_bytes():
+                return None  # the number was given to another program
+        except (OSError, ValueError):
+            return None
+        return pid if _alive(pid) else None
+
+    def _call(self, method: str) -> Any:
+        if not self._socket.exists():
+            return None
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+        try:
+            return getattr(proxy.supervisor, method)()
+        except (OSError, HTTPException, xmlrpc.client.Error):
+            return None
+        finally:
+            transport.close()
+
+    def _render(self, parts: Sequence[tuple[Part, Launch]]) -> str:
+        lines = [
+            "[supervisord]",
+            f"pidfile={self._pid_file}",
+            f"logfile={self.log}",
+            "logfile_maxbytes=5MB",
+            "logfile_backups=1",
+            f"childlogdir={self._settings.log_dir}",
+            *(["user=root"] if os.geteuid() == 0 else []),
+            "[unix_http_server]",
+            f"file={self._socket}",
+            "chmod=0700",
+            "[supervisorctl]",
+            f"serverurl=unix://{self._socket}",
+            "[rpcinterface:supervisor]",
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+        ]
+        for part, launch in parts:
+            variables = {**launch.environment, **({"PATH": self._settings.worker_path} if part.inherits else {})}
+            command = list(launch.command)
+            if not part.inherits:
+                # Secrets are for the programs that need them; the mark lets `down` recognise what is ours.
+                kept = {name: os.environ[name] for name in _BARE_ENVIRONMENT if name in os.environ}
+                bare = {**kept, **variables, "SUPERVISOR_SERVER_URL": f"unix://{self._socket}"}
+                command = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in bare.items()), *command]
+                variables = {}
+            lines += [
+                f"[program:{part.name}]",
+                f"command={_escape(shlex.join(command))}",
+                f"priority={part.order}",
+                "autostart=true",
+                "autorestart=true",
+                "startsecs=2",
+                "startretries=5",
+                f"stopsignal={part.stop_signal}",
+                "stopwaitsecs=20",
+                "killasgroup=true",
+                "redirect_stderr=true",
+                f"stdout_logfile={_escape(str(part.output))}",
+                "stdout_logfile_maxbytes=20MB",
+                "stdout_logfile_backups=2",
+                *([f"directory={_escape(str(launch.directory))}"] if launch.directory else []),
+                *([f"user={launch.user}"] if launch.user else []),
+            ]
+            if variables:
+                pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in variables.items())
+                lines.append(f"environment={pairs}")
+        return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _socket(run_dir: Path) -> Path:
+    """The control socket, elsewhere when its path would be longer than the kernel allows."""
+    path = run_dir / "supervisor.sock"
+    if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+        return path
+    digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"tiktok-stack-{os.geteuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+        message = f"{folder} belongs to somebody else: remove it, or set STACK_DIR to a shorter path"
+        raise StackError(message)
+    return folder / "s.sock"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return False
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    return state != "Z"

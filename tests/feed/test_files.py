@@ -1,0 +1,88 @@
+"""Readers and writers of lines."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+
+import pytest
+import zstandard
+from botocore.response import StreamingBody
+
+from feed.files import SourceError, open_output, read_lines
+
+LINES = [b'{"a":1}', '{"b":"é😂\u2028x"}'.encode(), b"\xff\xfe not UTF-8", b"  {} "]
+
+
+@pytest.mark.parametrize("name", ["x.ndjson", "x.ndjson.gz", "x.ndjson.zst", "deep/er/x.ndjson"])
+def test_what_is_written_is_read(tmp_path, name):
+    path = str(tmp_path / name)
+    with open_output(path) as output:
+        for line in LINES:
+            output.write(line + b"\n")
+    assert list(read_lines([path])) == LINES
+
+
+def test_compression_is_told_from_content(tmp_path):
+    (tmp_path / "misnamed.ndjson").write_bytes(gzip.compress(b"1\n2\n"))
+    assert list(read_lines([str(tmp_path / "misnamed.ndjson")])) == [b"1", b"2"]
+
+
+def test_concatenated_members_and_frames_are_read_to_the_end(tmp_path):
+    compress = zstandard.ZstdCompressor().compress
+    (tmp_path / "a.zst").write_bytes(compress(b"1\n") + compress(b"2\n3"))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"4\n") + gzip.compress(b"5\n"))
+    assert list(read_lines([str(tmp_path / "a.zst"), str(tmp_path / "a.gz")])) == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_a_folder_is_searched_in_the_order_of_names(tmp_path):
+    (tmp_path / "hh=01").mkdir()
+    (tmp_path / "hh=00").mkdir()
+    (tmp_path / "hh=01" / "b.ndjson").write_bytes(b"2\r\n\r\n")
+    (tmp_path / "hh=00" / "z.ndjson.gz").write_bytes(gzip.compress(b"1\n"))
+    (tmp_path / "notes.txt").write_bytes(b"no post\n")
+    assert list(read_lines([str(tmp_path)])) == [b"1", b"2"]
+
+
+def test_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(gzip.compress(b"1\n2\n")))))
+    assert list(read_lines(["-"])) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"1\n" * 9999)[:-9], zstandard.compress(b"1\n")[:7] + b"\xff" * 9])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "damaged.ndjson"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"damaged\.ndjson"):
+        list(read_lines([str(path)]))
+
+
+def test_missing_sources_are_named(tmp_path):
+    with pytest.raises(SourceError, match="nowhere"):
+        list(read_lines([str(tmp_path / "nowhere")]))
+    with pytest.raises(SourceError, match="no file"):
+        list(read_lines([str(tmp_path)]))
+
+
+def test_s3_objects_and_prefixes(monkeypatch):
+    objects = {"raw/hh=01/b.ndjson.gz": gzip.compress(b"2\n"), "raw/hh=00/a.ndjson.zst": zstandard.compress(b"1\n")}
+
+    class Client:
+        def get_object(self, Bucket, Key):  # noqa: N803
+            assert Bucket == "lake"
+            return {"Body": StreamingBody(io.BytesIO(objects[Key]), len(objects[Key]))}
+
+        def get_paginator(self, name):
+            assert name == "list_objects_v2"
+            return self
+
+        def paginate(self, Bucket, Prefix):  # noqa: N803
+            yield {"Contents": [{"Key": key} for key in objects if key.startswith(Prefix)]}
+            yield {}
+
+    monkeypatch.setattr("feed.files.boto3.client", lambda service: Client())
+    assert list(read_lines(["s3://lake/raw/"])) == [b"1", b"2"]
+    assert list(read_lines(["s3://lake/raw/hh=01/b.ndjson.gz"])) == [b"2"]
+    with pytest.raises(SourceError, match="no object"):
+        list(read_lines(["s3://lake/dead/"]))

@@ -1,0 +1,67 @@
+"""Pacing, with a clock that only sleeping moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from feed.pacing import Pacer
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+        self.sleeps = []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def test_without_a_pace_nothing_waits():
+    clock = Clock()
+    pacer = Pacer(clock=clock, sleep=clock.sleep)
+    for second in range(100):
+        pacer.wait(second * 1000)
+    assert clock.sleeps == []
+
+
+def test_a_rate_spreads_posts_evenly():
+    clock = Clock()
+    pacer = Pacer(rate=50, clock=clock, sleep=clock.sleep)
+    moments = []
+    for _ in range(201):
+        pacer.wait(0)
+        moments.append(clock.now - 100)
+    assert moments[100] == pytest.approx(2, abs=0.01)
+    assert moments[200] == pytest.approx(4, abs=0.01)
+
+
+def test_a_rate_makes_up_for_a_slow_sink():
+    clock = Clock()
+    pacer = Pacer(rate=10, clock=clock, sleep=clock.sleep)
+    pacer.wait(0)
+    clock.now += 1
+    for _ in range(20):
+        pacer.wait(0)
+    assert clock.now - 100 == pytest.approx(2, abs=0.01)
+
+
+def test_speedup_follows_event_time():
+    clock = Clock()
+    pacer = Pacer(speedup=60, clock=clock, sleep=clock.sleep)
+    for second, due in ((1000, 0), (1600, 10), (1300, 10), (2200, 20)):
+        pacer.wait(second)
+        assert clock.now - 100 == pytest.approx(due, abs=0.01)
+
+
+def test_long_waits_tell_that_they_are_alive():
+    clock = Clock()
+    told = []
+    pacer = Pacer(speedup=1, clock=clock, sleep=clock.sleep, idle=lambda: told.append(clock.now))
+    pacer.wait(0)
+    pacer.wait(10)
+    assert len(told) >= 19
+    assert max(clock.sleeps) <= 0.5

@@ -1,0 +1,65 @@
+"""Settings: where they come from, what is refused, and that secrets stay private."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from local import settings as configuration
+from local.settings import SECRETS, StackError
+from local.stack import free_port_environment
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], **free_port_environment(tmp_path / "stack")}
+
+
+def test_the_environment_wins_and_reaches_the_parts(env: dict[str, str], tmp_path: Path) -> None:
+    settings = configuration.load({**env, "TOPIC_POSTS": "other"})
+    assert settings.topic_posts == settings.environment["TOPIC_POSTS"] == "other"
+    assert settings.stack_dir == tmp_path / "stack"
+    assert str(settings.s3.port) in env["AWS_ENDPOINT_URL_S3"]
+    assert settings.writer.password == env["PGPASSWORD"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1"),
+        ("FLINK_MASTER", "127.0.0.1:70000"),
+        ("FLINK_SLOTS", "0"),
+        ("FLINK_TM_MEMORY", "lots"),
+        ("PGPORT", "-1"),
+        ("LAKE", "/tmp/lake"),
+        ("PGPASSWORD", "<random>"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(env: dict[str, str], name: str, value: str) -> None:
+    with pytest.raises(StackError) as refusal:
+        configuration.load({**env, name: value})
+    message = str(refusal.value)
+    assert name in message
+    assert "\n" not in message
+
+
+def test_env_file_is_private_complete_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    assert configuration.write_env_file(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    values = configuration._read(path)
+    secrets = [values[name] for name in SECRETS]
+    assert len(set(secrets)) == len(SECRETS)
+    assert all(len(secret) >= 32 for secret in secrets)
+    text = path.read_text(encoding="utf-8")
+    assert not configuration.write_env_file(path)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_login_does_not_print_its_password(env: dict[str, str]) -> None:
+    settings = configuration.load(env)
+    assert env["PGADMIN_PASSWORD"] not in repr(settings.admin)

@@ -1,0 +1,208 @@
+"""The raw archive: every consumed post, byte for byte, in the data lake.
+
+An object is a run of consecutive offsets of one partition, one post a line, zstd-compressed, at
+``raw/dt=YYYY-MM-DD/hh=HH/TOPIC-PARTITION-FIRSTOFFSET.ndjson.zst``: line *i* has the offset ``FIRSTOFFSET + i``. A post
+with a line break in it has an object of its own (``.json.zst``). The hour is that of the object's first post; late posts
+stay in the run that they came in, so they lie in a later hour, never in an earlier one.
+
+Posts are durable before the checkpoint that acknowledges them, so an object must be written with every bundle. To make
+it an object of useful size all the same it *grows*: each bundle writes it anew, longer, under the same name, until it
+is large or old enough. A replay starts objects at other offsets; a reader drops what it has seen of the partition
+(``without_repeats``), and so reads each post exactly once.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+import apache_beam as beam
+import numpy as np
+import zstandard
+from apache_beam.metrics.metric import Metrics
+from apache_beam.utils.shared import Shared
+
+from transforms import lake
+from transforms.records import RawBatch
+
+FULL_BYTES = 24 << 20
+"""Compressed bytes at which an object is complete."""
+
+FULL_SECONDS = 180
+"""Age at which an object is complete."""
+
+_LINES, _SINGLE = ".ndjson.zst", ".json.zst"
+_HOUR_MS = 3_600_000
+_NAME = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)-(?P<offset>\d{20})(?P<kind>\.ndjson\.zst|\.json\.zst)$")
+
+
+@dataclass(eq=False)
+class _OpenObject:
+    url: str
+    hour: int
+    next_offset: int
+    opened: float
+    frames: list[bytes] = field(default_factory=list)
+    size: int = 0
+    dirty: bool = False
+
+
+class Archiver:
+    """Cuts batches into objects and writes them. Safe for threads: bundles of one process share the open objects.
+
+    Args:
+        prefix: address of the archive, such as ``s3://bucket/raw``.
+        level: zstd level; 1 keeps up with the rest of the hot path and still shrinks posts several times.
+    """
+
+    def __init__(self, prefix: str, level: int = 1) -> None:
+        self._prefix = prefix.rstrip("/")
+        self._compressor = zstandard.ZstdCompressor(level=level)
+        self._open: dict[tuple[str, int], _OpenObject] = {}
+        self._lock = threading.Lock()
+
+    def add(self, batch: RawBatch) -> None:
+        """Take a batch; it is durable after the next ``flush``."""
+        with self._lock:
+            for hour, run in _by_hour(batch):
+                self._append(hour, run)
+
+    def flush(self) -> None:
+        """Write every object that has grown; afterwards all that was added is durable."""
+        with self._lock:
+            for key, target in list(self._open.items()):
+                if target.dirty:
+                    lake.put(target.url, b"".join(target.frames))
+                    target.dirty = False
+                if target.size >= FULL_BYTES or time.monotonic() - target.opened >= FULL_SECONDS:
+                    del self._open[key]
+
+    def _append(self, hour: int, run: RawBatch) -> None:
+        lines = b"\n".join(run.values)
+        if lines.count(b"\n") != len(run.values) - 1:
+            self._append_around_breaks(hour, run)
+            return
+        key = (run.topic, run.partition)
+        target = self._open.get(key)
+        if target is None or target.next_offset != run.first_offset or target.hour < hour:
+            if target is not None and target.dirty:
+                lake.put(target.url, b"".join(target.frames))
+            target = self._open[key] = _OpenObject(
+                self._url(hour, run, _LINES), hour, run.first_offset, time.monotonic()
+            )
+        frame = self._compressor.compress(lines + b"\n")
+        target.frames.append(frame)
+        target.size += len(frame)
+        target.next_offset = run.next_offset
+        target.dirty = True
+
+    def _append_around_breaks(self, hour: int, run: RawBatch) -> None:
+        for i, value in enumerate(run.values):
+            single = RawBatch(run.topic, run.partition, run.first_offset + i, [run.timestamps_ms[i]], [value])
+            if b"\n" in value:
+                lake.put(self._url(hour, single, _SINGLE), self._compressor.compress(value))
+            else:
+                self._append(hour, single)
+
+    def _url(self, hour: int, run: RawBatch, kind: str) -> str:
+        at = datetime.fromtimestamp(hour * 3600, UTC)
+        topic = re.sub(r"[^\w.]", "_", PurePosixPath(run.topic).name)
+        return f"{self._prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/{topic}-{run.partition}-{run.first_offset:020d}{kind}"
+
+
+def _by_hour(batch: RawBatch) -> Iterator[tuple[int, RawBatch]]:
+    """Split a batch where the hour moves on; a late post does not move it back."""
+    now_ms = int(time.time() * 1000)  # a time stamp in the future must not name a folder there
+    hours = np.maximum.accumulate(np.minimum(np.array(batch.timestamps_ms, np.int64), now_ms) // _HOUR_MS)
+    cuts = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(hours)]
+    for start, end in pairwise(cuts):
+        yield (
+            int(hours[start]),
+            RawBatch(
+                batch.topic,
+                batch.partition,
+                batch.first_offset + start,
+                batch.timestamps_ms[start:end],
+                batch.values[start:end],
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRun:
+    """The content of one object: consecutive posts of a partition, as ``RawBatch`` has them, without timestamps."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    values: list[bytes]
+
+
+def read_object(url: str, data: bytes) -> ArchivedRun:
+    """Read one object.
+
+    Raises:
+        ValueError: the name or the content is not that of an archive object.
+    """
+    name = _NAME.search(url.rpartition("/")[2])
+    if name is None:
+        msg = f"not an object of the raw archive: {url}"
+        raise ValueError(msg)
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+            content = reader.readall()
+    except zstandard.ZstdError as error:
+        msg = f"broken object in the raw archive: {url}: {error}"
+        raise ValueError(msg) from None
+    values = content[:-1].split(b"\n") if name["kind"] == _LINES else [content]
+    return ArchivedRun(name["topic"], int(name["partition"]), int(name["offset"]), values)
+
+
+def without_repeats(runs: Iterable[ArchivedRun]) -> Iterator[bytes]:
+    """Yield each archived post exactly once, whatever was archived again after a restart."""
+    seen: dict[tuple[str, int], int] = {}
+    for run in sorted(runs, key=lambda run: (run.topic, run.partition, run.first_offset)):
+        key = (run.topic, run.partition)
+        known = seen.get(key, 0) - run.first_offset
+        yield from run.values[max(known, 0) :]
+        seen[key] = max(seen.get(key, 0), run.first_offset + len(run.values))
+
+
+class _ArchiveFn(beam.DoFn):
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._shared = Shared()
+        self._posts = Metrics.counter("ArchivePosts", "posts")
+        self._bytes = Metrics.counter("ArchivePosts", "raw_bytes")
+
+    def setup(self) -> None:
+        self._archiver = self._shared.acquire(lambda: Archiver(self._prefix))
+
+    def process(self, element: RawBatch) -> None:
+        self._archiver.add(element)
+        self._posts.inc(len(element.values))
+        self._bytes.inc(sum(map(len, element.values)))
+
+    def finish_bundle(self) -> None:
+        self._archiver.flush()
+
+
+@dataclass
+class ArchivePosts(beam.PTransform):
+    """Writes every post of ``RawBatch``es to the lake, before the bundle ends.
+
+    Attributes:
+        prefix: address of the archive, such as ``s3://bucket/raw``.
+    """
+
+    prefix: str
+
+    def expand(self, batches: beam.PCollection[RawBatch]) -> beam.PCollection[None]:
+        """Archive the posts of each bundle."""
+        return batches | "Archive" >> beam.ParDo(_ArchiveFn(self.prefix))

@@ -1,0 +1,73 @@
+"""Objects of the data lake: in S3 (``s3://bucket/prefix``) or, for a look without a server, in a local folder.
+
+A write is one atomic request and overwrites; that is all the idempotence that the pipelines need.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+
+@lru_cache(maxsize=1)
+def _s3() -> Any:
+    # Endpoint and credentials: the environment or AWS's default chain. Clients are safe to share between threads.
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+
+
+def _split(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def put(url: str, data: bytes) -> None:
+    """Write an object whole, in place of what was there."""
+    if url.startswith("s3://"):
+        bucket, key = _split(url)
+        _s3().put_object(Bucket=bucket, Key=key, Body=data)
+        return
+    path = Path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(data)
+    os.replace(file.name, path)  # noqa: PTH105 - a reader sees the old object or the new one
+
+
+def get(url: str) -> bytes:
+    """Read an object whole."""
+    if url.startswith("s3://"):
+        bucket, key = _split(url)
+        data: bytes = _s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+        return data
+    return Path(url).read_bytes()
+
+
+def find(prefix: str) -> Iterator[str]:
+    """Yield the addresses of the objects below a prefix, in the order of their names."""
+    if prefix.startswith("s3://"):
+        bucket, key = _split(prefix)
+        pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        yield from (f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", ()))
+        return
+    root = Path(prefix)
+    yield from (str(path) for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith("."))
+
+
+def bucket_missing(url: str) -> bool:
+    """Tell whether an ``s3://`` address names a bucket that does not exist; raises botocore's errors otherwise."""
+    bucket, _ = _split(url)
+    try:
+        _s3().head_bucket(Bucket=bucket)
+    except _s3().exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+            return True
+        raise
+    return False

@@ -1,0 +1,273 @@
+"""Scoring: from counted windows and baselines to outliers.
+
+Two steps: ``ScoreWindows`` has the baselines as side input and no state, so panes are scored wherever a worker is free;
+``TrackOutliers`` has state and no side input. It remembers, per shard, which outliers of the windows still open were
+announced, and retracts one that a later pane no longer sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+from apache_beam.metrics.metric import Metrics
+from apache_beam.transforms.userstate import ReadModifyWriteRuntimeState, ReadModifyWriteStateSpec
+
+from detection.baselines import BaselineTable
+from detection.counts import WindowCounts
+from detection.detector import SEVERITIES, Detector, Scores
+from transforms.windows import CountedWindow, CountedWindowCoder, Pane
+
+REMEMBERED_SECONDS = 6 * 3600
+"""Announcements in windows older than this, in event time, are forgotten: no pane can revise them any more."""
+
+
+class Outlier(NamedTuple):
+    """One keyword in one window, as the tables and topics of outliers have it.
+
+    Attributes:
+        keyword: the keyword.
+        window_start: start of the window, epoch seconds.
+        mentions: posts that mention it.
+        expected: mentions expected.
+        lower: lower end of the usual range.
+        upper: upper end of the usual range.
+        p_value: probability of so many mentions or more.
+        score: how unusual.
+        severity: one of ``SEVERITIES``.
+        status: ``provisional``, ``confirmed`` or ``retracted``.
+        tide: mentions explained by the platform's growth.
+        excess: mentions above what is explained.
+        sample_posts: ids of the posts with the most engagement.
+        baseline_version: version of the baselines it was judged by.
+        detector: the detector that judged.
+        pane: which firing of the window; ``Pane``.
+        posts: posts of the whole platform in the window, at that firing.
+    """
+
+    keyword: str
+    window_start: int
+    mentions: int
+    expected: float
+    lower: float
+    upper: float
+    p_value: float
+    score: float
+    severity: str
+    status: str
+    tide: float
+    excess: float
+    sample_posts: list[int]
+    baseline_version: int
+    detector: str
+    pane: int
+    posts: int
+
+    @property
+    def key(self) -> str:
+        """Identity of the outlier in topics: later messages of the same key supersede earlier ones."""
+        return f"{self.keyword}|{self.window_start}"
+
+    def to_json(self) -> bytes:
+        """Return one line of JSON, times as ISO 8601 in UTC, post ids as strings (they exceed 2^53)."""
+        fields = self._asdict()
+        fields["window_start"] = datetime.fromtimestamp(self.window_start, UTC)
+        fields["sample_posts"] = [str(post_id) for post_id in self.sample_posts]
+        return msgspec.json.encode(fields)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredWindow:
+    """What scoring makes of a ``CountedWindow``.
+
+    Attributes:
+        window: the counts.
+        outliers: the outliers of this pane; after ``TrackOutliers``, then the retractions of earlier panes' ones.
+    """
+
+    window: CountedWindow
+    outliers: list[Outlier]
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """Order of the panes of one window: a larger one knows more."""
+        return int(self.window.pane), self.window.counts.posts
+
+
+class ScoredWindowCoder(beam.coders.Coder):
+    """Beam's coder of a ``ScoredWindow``."""
+
+    def encode(self, value: ScoredWindow) -> bytes:
+        """Pack one."""
+        return msgspec.msgpack.encode((_window_coder.encode(value.window), value.outliers))
+
+    def decode(self, encoded: bytes) -> ScoredWindow:
+        """Unpack one."""
+        window, outliers = _unpack_scored(encoded)
+        return ScoredWindow(_window_coder.decode(window), outliers)
+
+    def is_deterministic(self) -> bool:
+        """As of the window in it."""
+        return False
+
+    def to_type_hint(self) -> type[ScoredWindow]:
+        """Name the type that is coded."""
+        return ScoredWindow
+
+
+_window_coder = CountedWindowCoder()
+_unpack_scored = msgspec.msgpack.Decoder(tuple[bytes, list[Outlier]]).decode
+beam.coders.registry.register_coder(ScoredWindow, ScoredWindowCoder)
+
+
+def score_window(window: CountedWindow, baselines: BaselineTable, detector: Detector) -> ScoredWindow:
+    """Score one pane."""
+    counts = window.counts
+    scores = detector.score(
+        WindowCounts(counts.window_start, float(counts.posts), counts.keywords, counts.mentions), baselines
+    )
+    found = np.flatnonzero(scores.is_outlier)
+    samples = counts.samples() if len(found) else []
+    return ScoredWindow(
+        window, [_outlier(window, scores, int(i), samples[i], baselines.version, detector.name) for i in found]
+    )
+
+
+def _outlier(window: CountedWindow, scores: Scores, i: int, samples: list[int], version: int, detector: str) -> Outlier:
+    counts = window.counts
+    return Outlier(
+        keyword=counts.keywords[i],
+        window_start=counts.window_start,
+        mentions=int(counts.mentions[i]),
+        expected=float(scores.expected[i]),
+        lower=float(scores.lower[i]),
+        upper=float(scores.upper[i]),
+        p_value=float(scores.p_value[i]),
+        score=float(scores.score[i]),
+        severity=SEVERITIES[scores.severity[i]],
+        status="provisional" if window.pane is Pane.EARLY else "confirmed",
+        tide=float(scores.tide[i]),
+        excess=float(scores.excess[i]),
+        sample_posts=samples,
+        baseline_version=version,
+        detector=detector,
+        pane=int(window.pane),
+        posts=counts.posts,
+    )
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What was told of one window: by which pane (``ScoredWindow.age``), and which outliers."""
+
+    age: tuple[int, int]
+    outliers: list[Outlier]
+
+
+def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[ScoredWindow, dict[int, Announced]]:
+    """Add to a pane's outliers the retractions of those announced before that are none any more.
+
+    Args:
+        scored: a pane; one that is older than what was announced passes unchanged, for sinks know to ignore it.
+        announced: what was told so far of the shard's windows, by window start.
+
+    Returns:
+        The pane with its retractions, and what has been told now.
+    """
+    start = scored.window.counts.window_start
+    before = announced.get(start, Announced((-1, 0), []))
+    if scored.age < before.age:
+        return scored, announced
+    still = {outlier.keyword for outlier in scored.outliers}
+    pane, posts = scored.age
+    gone = [
+        outlier._replace(status="retracted", severity=SEVERITIES[0], pane=pane, posts=posts)
+        for outlier in before.outliers
+        if outlier.keyword not in still
+    ]
+    told = announced | {start: Announced(scored.age, scored.outliers)}
+    newest = max(told)
+    told = {window: what for window, what in told.items() if newest - window <= REMEMBERED_SECONDS}
+    return ScoredWindow(scored.window, scored.outliers + gone), told
+
+
+class _ScoreFn(beam.DoFn):
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._keywords = Metrics.counter("ScoreWindows", "keywords")
+
+    def process(
+        self, element: tuple[int, CountedWindow], baselines: BaselineTable
+    ) -> Iterator[tuple[int, ScoredWindow]]:
+        shard, window = element
+        self._keywords.inc(len(window.counts.keywords))
+        yield shard, score_window(window, baselines, self._detector)
+
+
+@dataclass
+class ScoreWindows(beam.PTransform):
+    """``(shard, CountedWindow)`` → ``(shard, ScoredWindow)``, in the global window.
+
+    Attributes:
+        detector: what judges.
+        baselines: side input, the table in force.
+    """
+
+    detector: Detector
+    baselines: Any
+
+    def expand(
+        self, windows: beam.PCollection[tuple[int, CountedWindow]]
+    ) -> beam.PCollection[tuple[int, ScoredWindow]]:
+        """Spread the shards' panes over the workers, and score each."""
+        return (
+            windows
+            | "Globally" >> beam.WindowInto(beam.window.GlobalWindows()).with_output_types(tuple[int, CountedWindow])
+            | "Spread" >> beam.Reshuffle().with_output_types(tuple[int, CountedWindow])
+            | "Score" >> beam.ParDo(_ScoreFn(self.detector), self.baselines).with_output_types(tuple[int, ScoredWindow])
+        )
+
+
+class _TrackFn(beam.DoFn):
+    ANNOUNCED = ReadModifyWriteStateSpec("announced", beam.coders.BytesCoder())
+
+    def __init__(self) -> None:
+        self._outliers = {
+            status: Metrics.counter("TrackOutliers", f"outliers.{status}")
+            for status in ("provisional", "confirmed", "retracted")
+        }
+
+    def process(
+        self,
+        element: tuple[int, ScoredWindow],
+        state: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(ANNOUNCED),  # noqa: B008 - Beam's way
+    ) -> Iterator[ScoredWindow]:
+        _, scored = element
+        packed: bytes | None = state.read()
+        announced = _unpack_announced(packed) if packed else {}
+        scored, told = retract(scored, announced)
+        if told is not announced:
+            state.write(msgspec.msgpack.encode(told))
+        for outlier in scored.outliers:
+            self._outliers[outlier.status].inc()
+        yield scored
+
+
+_unpack_announced = msgspec.msgpack.Decoder(dict[int, Announced]).decode
+
+
+@dataclass
+class TrackOutliers(beam.PTransform):
+    """``(shard, ScoredWindow)`` → ``ScoredWindow`` with retractions.
+
+    State: per shard, what was announced of the windows of the last hours.
+    """
+
+    def expand(self, scored: beam.PCollection[tuple[int, ScoredWindow]]) -> beam.PCollection[ScoredWindow]:
+        """Compare each pane with what was announced before."""
+        return scored | "Track" >> beam.ParDo(_TrackFn()).with_output_types(ScoredWindow)

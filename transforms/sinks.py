@@ -1,0 +1,179 @@
+"""Sinks: Postgres, Kafka topics and lake objects. Each writes what a replay writes again only in place of itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+import psycopg2
+from apache_beam.metrics.metric import Metrics
+from kafka import KafkaProducer
+from psycopg2.extras import execute_values
+
+from transforms import lake
+from transforms.dead_letters import DeadLetter
+from transforms.outliers import Outlier, ScoredWindow
+from transforms.windows import Pane
+
+DATABASE_TRIES = 6
+"""Attempts at a transaction while Postgres restarts, with pauses of 1, 2, 4 … seconds between them."""
+
+_UPSERT_WINDOWS = """
+    INSERT INTO keyword_windows AS old (keyword, window_start, mentions, pane) VALUES %s
+    ON CONFLICT (keyword, window_start) DO UPDATE SET mentions = excluded.mentions, pane = excluded.pane
+    WHERE (old.pane, old.mentions) <= (excluded.pane, excluded.mentions)
+"""
+_UPSERT_TOTALS = """
+    INSERT INTO window_totals AS old (window_start, posts, pane) VALUES %s
+    ON CONFLICT (window_start) DO UPDATE SET posts = excluded.posts, pane = excluded.pane
+    WHERE (old.pane, old.posts) <= (excluded.pane, excluded.posts)
+"""
+_OUTLIER_COLUMNS = Outlier._fields
+_UPSERT_OUTLIERS = f"""
+    INSERT INTO outliers AS old ({", ".join(_OUTLIER_COLUMNS)}) VALUES %s
+    ON CONFLICT (keyword, window_start) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _OUTLIER_COLUMNS[2:])}
+    WHERE (old.pane, old.posts) <= (excluded.pane, excluded.posts)
+"""  # noqa: S608 - column names of our own
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: int) -> None:
+    """Write scored windows in one transaction; counts and outliers of a newer pane replace those of an older."""
+    windows: dict[tuple[str, int], tuple[Any, ...]] = {}
+    totals: dict[int, tuple[Any, ...]] = {}
+    outliers: dict[tuple[str, int], tuple[Any, ...]] = {}
+    # Later panes overwrite earlier ones here too: one statement may not touch a row twice.
+    for item in sorted(scored, key=lambda item: item.age):
+        window, found = item.window, item.outliers
+        counts, start = window.counts, _utc(window.counts.window_start)
+        if window.shard == 0:
+            totals[counts.window_start] = (start, counts.posts, int(window.pane))
+        if window.pane is not Pane.EARLY:
+            for keyword, mentions in zip(counts.keywords, counts.mentions.tolist(), strict=True):
+                if mentions >= min_mentions:
+                    windows[keyword, counts.window_start] = (keyword, start, mentions, int(window.pane))
+        for outlier in found:
+            outliers[outlier.keyword, outlier.window_start] = outlier._replace(window_start=start)  # type: ignore[arg-type]
+    with connection, connection.cursor() as cursor:
+        for day in sorted({row[1].date() for row in windows.values()}):
+            cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
+        # Rows in key order: two writers can then not wait for each other.
+        for statement, rows in ((_UPSERT_WINDOWS, windows), (_UPSERT_TOTALS, totals), (_UPSERT_OUTLIERS, outliers)):
+            if rows:
+                execute_values(cursor, statement, [rows[key] for key in sorted(rows)], page_size=5_000)  # type: ignore[index]
+
+
+class _WriteToPostgresFn(beam.DoFn):
+    def __init__(self, min_mentions: int) -> None:
+        self._min_mentions = min_mentions
+        self._connection: Any = None
+        self._retries = Metrics.counter("WriteToPostgres", "retries")
+
+    def start_bundle(self) -> None:
+        self._scored: list[ScoredWindow] = []
+
+    def process(self, element: ScoredWindow) -> None:
+        self._scored.append(element)
+
+    def finish_bundle(self) -> None:
+        if not self._scored:
+            return
+        for attempt in range(DATABASE_TRIES):
+            try:
+                if self._connection is None:
+                    self._connection = psycopg2.connect("", application_name="stream")
+                write_scored(self._connection, self._scored, self._min_mentions)
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                self._connection = None
+                if attempt == DATABASE_TRIES - 1:
+                    raise
+                self._retries.inc()
+                time.sleep(2**attempt)
+            else:
+                return
+
+    def teardown(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+@dataclass
+class WriteToPostgres(beam.PTransform):
+    """Writes ``ScoredWindow``s to ``keyword_windows``, ``window_totals`` and ``outliers``.
+
+    Attributes:
+        min_mentions: keywords with fewer mentions in a window get no row in ``keyword_windows``; the batch completes it.
+    """
+
+    min_mentions: int
+
+    def expand(self, scored: beam.PCollection[ScoredWindow]) -> beam.PCollection[None]:
+        """Upsert the windows of each bundle in one transaction."""
+        return scored | "Upsert" >> beam.ParDo(_WriteToPostgresFn(self.min_mentions))
+
+
+class _WriteToTopicFn(beam.DoFn):
+    def __init__(self, topic: str, bootstrap_servers: str) -> None:
+        self._topic = topic
+        self._bootstrap_servers = bootstrap_servers
+
+    def setup(self) -> None:
+        self._producer = KafkaProducer(
+            bootstrap_servers=self._bootstrap_servers.split(","), acks="all", enable_idempotence=True, linger_ms=5
+        )
+
+    def start_bundle(self) -> None:
+        self._sent: list[Any] = []
+
+    def process(self, element: list[Any]) -> None:
+        for message in element:
+            self._sent.append(self._producer.send(self._topic, message.to_json(), key=message.key.encode()))
+
+    def finish_bundle(self) -> None:
+        self._producer.flush()
+        for future in self._sent:
+            future.get(timeout=60)  # raises what went wrong: the bundle is then tried again
+
+    def teardown(self) -> None:
+        self._producer.close()
+
+
+@dataclass
+class WriteToTopic(beam.PTransform):
+    """Sends lists of ``Outlier`` or ``DeadLetter`` to a Kafka topic; the key tells a consumer what a repeat is.
+
+    Attributes:
+        topic: name of the topic.
+        bootstrap_servers: ``HOST:PORT``, comma-separated.
+    """
+
+    topic: str
+    bootstrap_servers: str
+
+    def expand(self, messages: beam.PCollection[list[Any]]) -> beam.PCollection[None]:
+        """Send the messages; they are acknowledged before the bundle ends."""
+        return messages | "Send" >> beam.ParDo(_WriteToTopicFn(self.topic, self.bootstrap_servers))
+
+
+def put_outliers(prefix: str, scored: ScoredWindow) -> None:
+    """Write the outliers of a pane as one object, named by window, shard and pane."""
+    start = _utc(scored.window.counts.window_start)
+    name = f"outliers-{start:%Y%m%dT%H%M}Z-{scored.window.shard:03d}-{int(scored.window.pane)}.ndjson"
+    url = f"{prefix}/dt={start:%Y-%m-%d}/hh={start:%H}/{name}"
+    lake.put(url, b"".join(outlier.to_json() + b"\n" for outlier in scored.outliers))
+
+
+def put_dead_letters(prefix: str, letters: Sequence[DeadLetter]) -> None:
+    """Write the dead letters of a batch as one object; each line has its source position, for readers to de-duplicate."""
+    first = letters[0]
+    at = _utc(first.timestamp_ms / 1000)
+    url = f"{prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/dead-{first.partition}-{first.offset:020d}.ndjson"
+    lake.put(url, b"".join(letter.to_json() + b"\n" for letter in letters))
