@@ -4,6 +4,8 @@ No parametric tail is right at 10^-5. So surprises (-ln of a tail probability, n
 record, the largest surprise of each of its past days: a keyword whose usual day holds a surprise of 13 nats has its
 surprises halved against one whose usual day holds 6.5. The mean of the record is drawn to the common value by
 ``RECORD_DAYS`` days' worth, the posterior mean of an exponential scale with a conjugate prior (inverse gamma).
+A mean says little of a keyword that jumps every few days and by far; so what it does on one day in five, the empirical
+quantile of its record, is brought below the least that can alarm, whatever the mean says.
 
 The calibrated daily maxima of all keywords then give one tail. Beyond its bulk it is taken to fall exponentially, the
 Gumbel domain of extreme-value theory (Coles 2001, "An Introduction to Statistical Modeling of Extreme Values", ch. 4),
@@ -26,6 +28,15 @@ USUAL_RECORD: Final = 6.5
 RECORD_DAYS: Final = 4.0
 """Weight of ``USUAL_RECORD`` beside a keyword's own days."""
 
+HABIT_DAYS: Final = 5
+"""What a keyword does once in so many days is its habit, whatever its size."""
+
+USUAL_HABIT: Final = 7.2
+"""Calibrated surprise to which a habit is brought, nats: about the least that can alarm."""
+
+HABIT_WEIGHT: Final = 0.5
+"""Weight of ``USUAL_HABIT`` beside a keyword's own days."""
+
 DEFAULT_TAIL: Final = (5.8, 1.8)
 """Median and exponential scale of calibrated daily maxima before any data, nats."""
 
@@ -47,7 +58,8 @@ class Tail:
 
     def log_return_days(self, calibrated: Floats) -> Floats:
         """Return the score log10(1 + R), R the return period of a calibrated surprise in days."""
-        return np.asarray(np.logaddexp(0.0, (calibrated - self.location) / self.scale) / np.log(10))
+        with np.errstate(invalid="ignore"):  # NaN, where a keyword did not exist, stays NaN
+            return np.asarray(np.logaddexp(0.0, (calibrated - self.location) / self.scale) / np.log(10))
 
 
 def calibration(record: Floats) -> Floats:
@@ -57,7 +69,12 @@ def calibration(record: Floats) -> Floats:
         record: largest surprise per day, nats, float64[days, k]; NaN where the keyword did not exist.
     """
     days = np.isfinite(record).sum(axis=0)
-    return np.asarray((RECORD_DAYS * USUAL_RECORD + np.nansum(record, axis=0)) / (RECORD_DAYS + days) / USUAL_RECORD)
+    mean = (RECORD_DAYS * USUAL_RECORD + np.nansum(record, axis=0)) / (RECORD_DAYS + days) / USUAL_RECORD
+    ordered = np.sort(np.where(np.isfinite(record), record, -1.0), axis=0)[::-1]
+    rank = np.minimum((days / HABIT_DAYS).astype(int), len(ordered) - 1)
+    fifth = np.maximum(np.take_along_axis(ordered, rank[None], axis=0)[0], 0.0)
+    habit = (HABIT_WEIGHT * USUAL_HABIT + days * fifth) / (HABIT_WEIGHT + days) / USUAL_HABIT
+    return np.asarray(np.maximum(mean, habit))
 
 
 def common_tail(calibrated: Floats) -> Tail:

@@ -155,10 +155,10 @@ def _wander(rng: np.random.Generator, spec: WorldSpec, windows: int) -> Floats:
 def _noise(rng: np.random.Generator, spec: WorldSpec, rate: Floats) -> npt.NDArray[np.int64]:
     alpha = spec.dispersion * np.exp(rng.normal(0, 0.7))
     if spec.noise == "poisson":
-        return rng.poisson(rate)
+        return np.asarray(rng.poisson(rate))
     if spec.noise == "lognormal":
         sigma = np.sqrt(np.log1p(alpha))
-        return rng.poisson(rate * np.exp(rng.normal(-(sigma**2) / 2, sigma, len(rate))))
+        return np.asarray(rng.poisson(rate * np.exp(rng.normal(-(sigma**2) / 2, sigma, len(rate)))))
     mean = rate * rng.gamma(1 / alpha, alpha, len(rate))
     if spec.noise == "shots":
         per_window = spec.shots_per_day * 10 ** rng.uniform(-1, 1) / WINDOWS_PER_DAY
