@@ -24,7 +24,7 @@ POOL_MASS: Final = 40.0
 KEYWORD_CAP: Final = 30.0
 """A keyword's voice in the pooled shape is at most that of so many mentions per hour: the shape is not one keyword's."""
 
-MIN_MENTIONS: Final = 60.0
+MIN_MENTIONS: Final = 150.0
 """Below so many mentions in the history a keyword has the pooled shape; nothing of its own could be seen."""
 
 PASSES: Final = 3

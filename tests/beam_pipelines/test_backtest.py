@@ -36,7 +36,7 @@ def write(path, counts: Counts) -> None:
 
 
 def rows(path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
