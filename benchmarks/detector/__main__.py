@@ -55,8 +55,8 @@ def on_worlds(keywords: int, days: int, seed: int) -> Iterator[str]:
         yield f"### {name}: {len(world.events)} events"
         yield from _heading("detector", "AUPR events", "AUPR windows", "recall", "by shape", "median delay, windows")
         scores = {OURS: outcome.scores} | {peer: score(world.counts) for peer, score in peers.PEERS.items()}
-        for peer, values in scores.items():
-            found = measure.on_world(world, values[world.first_window :])
+        for peer, said in scores.items():
+            found = measure.on_world(world, said[world.first_window :])
             shapes = ", ".join(f"{k} {v:.2f}" for k, v in found.by_shape.items())
             yield _row(peer, found.event_aupr, found.window_aupr, found.recall, shapes, found.delay)
             worst.setdefault(peer, []).append(found.event_aupr)
@@ -96,8 +96,8 @@ def on_brands(sets: int) -> Iterator[str]:
         outcome = ours.run(tuple(brand.name for brand in brands), counts, None)
         alarms.append(measure.alarms_on_brands(brands, outcome.outliers))
         scores = {OURS: outcome.scores} | {peer: score(counts) for peer, score in peers.PEERS.items()}
-        for peer, values in scores.items():
-            found.setdefault(peer, []).append(measure.on_brands(brands, values)[0])
+        for peer, said in scores.items():
+            found.setdefault(peer, []).append(measure.on_brands(brands, said)[0])
     for peer, values in found.items():
         yield _row(peer, float(np.mean(values)), float(np.min(values)), float(np.mean(alarms)) if peer == OURS else "")
     yield ""
@@ -109,10 +109,8 @@ def costs(keywords: int) -> Iterator[str]:
     yield ""
     rng = np.random.default_rng(0)
     rates = 0.05 * (np.arange(1, keywords + 1) / (keywords / 2)) ** -1.1
-    counts = rng.poisson(rates[:, None] * 4, (keywords, 28 * 24)).T
-    hourly = HourlyCounts(
-        0, counts.astype(np.float32), (counts.astype(np.float32) ** 2) / 4, counts.astype(np.float32), np.ones(28 * 24)
-    )
+    counts = np.asarray(rng.poisson(rates * 4, (28 * 24, keywords)), np.float32)
+    hourly = HourlyCounts(0, counts, np.asarray(np.square(counts) / 4, np.float32), counts, np.ones(28 * 24))
     began = time.perf_counter()
     detector = KeywordDetector()
     fitted = fit(hourly, detector.alerts_per_day)

@@ -37,7 +37,7 @@ def rolling_zscore(counts: Counts, windows: int) -> Scores:
     variance = np.maximum((squares[here] - squares[there]) / number - mean**2, LEAST_VARIANCE)
     scores = (values - mean) / np.sqrt(variance)
     scores[:WINDOWS_PER_DAY] = 0
-    return scores.astype(np.float32)
+    return np.asarray(scores, np.float32)
 
 
 def _rolling_quantiles(counts: Counts, score: Callable[[npt.NDArray[np.float32], Scores], Scores]) -> Scores:
