@@ -1,0 +1,369 @@
+"""The detector: expectation × tail × the keyword's own record, at the scales of a window and an hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detection import budget, incidents
+from detection.baselines import BaselineTable, keyword_hashes
+from detection.counts import WINDOW_SECONDS, CountHistory, WindowCounts
+from detection.detector import Scores
+from detection.fit import SEASON_STEP, Fitted, fit
+from detection.hourly import DAY_SECONDS, HourlyCounts, covered_days
+from detection.level import CLIP_SDS, RATIO_RANGE, hour_keep
+from detection.online import LAST_HOUR, NEW_PRIOR, Known, ShardState
+from detection.record import DEFAULT_TAIL, Tail
+from detection.replay import DEFAULT_DISPERSION
+from detection.tails import lower_surprise, surprise, usual_range
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+LEAST_MENTIONS: Final = 3
+"""Fewer mentions are never an outlier: two people are not a wave."""
+
+USUAL_TAIL: Final = 0.005
+"""Tail probability beyond either end of the usual range."""
+
+SCALE_COST: Final = float(np.log(2))
+"""Two scales are looked at, so each must be twice as rare (Bonferroni), nats."""
+
+STILL_HIGH: Final = 1.0
+"""Surprise of the window alone from which the hour that it ends counts in full, nats (a tail of 0.37)."""
+
+NEW_SURPRISE: Final = 13.0
+"""New keywords come in all sizes: their first count has a Pareto tail of index 1 beyond this surprise, nats."""
+
+CHUNK: Final = 16_384
+"""Keywords fitted at a time; also the sample from which the shared parameters are learnt."""
+
+LEAST_POSTS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prediction:
+    """What was expected of some keywords, arrays of length n."""
+
+    base: Floats  # level × volume × season
+    mean: Floats  # base × online ratio
+    unsure: Floats  # variance of the ratio relative to its square
+    shape: Floats  # negative-binomial shape at the scale of a window
+    fresh: npt.NDArray[np.bool_]  # in no baseline and never mentioned before
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drop:
+    """A keyword that fell silent.
+
+    Attributes:
+        row: row of the shard's state.
+        expected: mentions expected in the last hour.
+        mentions: mentions in it.
+        score: as ``Scores.score``.
+    """
+
+    row: Rows
+    expected: Floats
+    mentions: Floats
+    score: Floats
+
+
+@dataclass(frozen=True)
+class KeywordDetector:
+    """Scores by return period, within a budget of alerts.
+
+    Attributes:
+        alerts_per_day: incidents a day, over all keywords, that the threshold aims at.
+        history_days: days of history used by a fit.
+    """
+
+    alerts_per_day: float = 100.0
+    history_days: int = 28
+    name: str = "return_period"
+
+    def fit(self, history: CountHistory, version: int) -> BaselineTable:
+        """Learn from the last ``history_days`` whole days (UTC) of a history; earlier days only if it is shorter."""
+        start, end = covered_days(history)
+        start = max(start, end - self.history_days * DAY_SECONDS)
+        if end <= start or not history.keywords:
+            return BaselineTable.empty(self.name)
+        usual, volume = hourly_volume(
+            history.totals[(start - history.start) // WINDOW_SECONDS :], (end - start) // 3600
+        )
+        inside = (history.window >= start) & (history.window < end)
+        order = np.argsort(history.keyword[inside], kind="stable")
+        column, window, mentions = (
+            part[inside][order].astype(np.int64) for part in (history.keyword, history.window, history.mentions)
+        )
+        hashes = keyword_hashes(history.keywords)
+        # The shared parameters come from the first chunk; by hash, so that it is a fair sample.
+        rank = np.empty(len(hashes), np.int64)
+        by_hash = np.argsort(hashes)
+        rank[by_hash] = np.arange(len(hashes))
+        position = rank[column]
+        order = np.argsort(position // CHUNK, kind="stable")
+        position, window, mentions = position[order], window[order], mentions[order]
+        parts: list[Fitted] = []
+        for first in range(0, len(hashes), CHUNK):
+            rows = slice(*np.searchsorted(position // CHUNK, (first // CHUNK, first // CHUNK + 1)))
+            size = min(CHUNK, len(hashes) - first)
+            hourly = HourlyCounts.from_rows(position[rows] - first, window[rows], mentions[rows], size, start, volume)
+            parts.append(fit(hourly, self.alerts_per_day, parts[0].shared if parts else None, len(hashes)))
+        return self.table(hashes[by_hash], parts, usual, version)
+
+    def fit_hourly(self, hourly: HourlyCounts, order: Rows) -> list[Fitted]:
+        """Fit a history that is summarised already, its keywords in this order of columns, in chunks."""
+        parts: list[Fitted] = []
+        for first in range(0, len(order), CHUNK):
+            part = hourly.take(order[first : first + CHUNK])
+            parts.append(fit(part, self.alerts_per_day, parts[0].shared if parts else None, len(order)))
+        return parts
+
+    def table(
+        self, hashes: npt.NDArray[np.uint64], parts: list[Fitted], usual_posts: float, version: int
+    ) -> BaselineTable:
+        """Return the baseline table of fitted chunks, whose keywords are in the order of ``hashes``."""
+        shared = parts[0].shared
+        offset = 0
+        seasons, columns = [], []
+        for part in parts:
+            rows = part.columns["season"]
+            columns.append({**part.columns, "season": np.where(rows < 0, -1, rows + offset).astype(np.float32)})
+            seasons.append(part.seasons)
+            offset += len(part.seasons)
+        known = np.concatenate([part.known for part in parts])
+        return BaselineTable.build(
+            version,
+            self.name,
+            hashes[known],
+            {name: np.concatenate([c[name] for c in columns])[known] for name in columns[0]},
+            {
+                "usual_posts": np.array(usual_posts),
+                "dispersion": np.array(shared.dispersion),
+                "tail": np.array([shared.tail.location, shared.tail.scale]),
+                "threshold": np.array(shared.threshold),
+                "shape": shared.shape,
+                "seasons": np.concatenate(seasons),
+            },
+        )
+
+    def new_state(self) -> ShardState:
+        """Return the state of a shard before its first window."""
+        return ShardState.empty()
+
+    def join(self, state: ShardState, baselines: BaselineTable) -> Known:
+        """Look up a state's baselines; pass it on to ``score`` and ``advance`` to save them the look-up."""
+        return Known.join(state.hashes, baselines, DEFAULT_DISPERSION, SEASON_STEP)
+
+    def prepare(
+        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, known: Known | None = None
+    ) -> tuple[ShardState, Known, Rows]:
+        """Return the state with the window's keywords and the current baselines, and the row of each keyword.
+
+        Keywords of the baselines enter a state when first mentioned.
+        """
+        hashes = keyword_hashes(window.keywords)
+        grown = state.with_keywords(hashes)
+        if known is None or known.version != baselines.version or known.size != len(grown):
+            known = self.join(grown, baselines)
+        rows = np.searchsorted(grown.hashes, hashes)
+        if grown.version != baselines.version or grown is not state:
+            # A keyword that gets a baseline, or loses it, starts "as usual".
+            new = known.present != grown.learnt
+            mass = known.mass.astype(np.float32)
+            grown = replace(
+                grown,
+                version=baselines.version,
+                ratio_mentions=np.where(new, mass, grown.ratio_mentions),
+                ratio_exposure=np.where(new, mass, grown.ratio_exposure),
+                seen=grown.seen & (known.present | ~new),
+                learnt=known.present,
+            )
+        return grown, known, rows
+
+    def score(
+        self,
+        window: WindowCounts,
+        baselines: BaselineTable,
+        state: ShardState | None = None,
+        known: Known | None = None,
+        *,
+        partial: bool = False,
+    ) -> Scores:
+        """Score every keyword of one window.
+
+        Args:
+            window: the window; keywords may have 0 mentions.
+            baselines: the current baselines; may be empty.
+            state: the shard's state after the window before; without it the baselines alone speak: no online level,
+                no hour, and every keyword without a baseline is new.
+            known: what ``join`` returned, if it is at hand.
+            partial: whether the window is still open. Its expectation is then that of a whole window of usual volume
+                at least, so that what holds now holds when it closes.
+        """
+        state, known, rows = self.prepare(window, baselines, self.new_state() if state is None else state, known)
+        return self._scores(window, baselines, state, known, rows, partial=partial)
+
+    def advance(
+        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, known: Known | None = None
+    ) -> ShardState:
+        """Return the state after a closed window. Keywords of the state that are not in the window had no mention."""
+        state, known, rows = self.prepare(window, baselines, state, known)
+        scores = self._scores(window, baselines, state, known, rows)
+        return self._advance(window, baselines, state, known, rows, scores)
+
+    def step(
+        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, known: Known | None = None
+    ) -> tuple[Scores, ShardState, Known]:
+        """Score a closed window and advance: the two in one pass."""
+        state, known, rows = self.prepare(window, baselines, state, known)
+        scores = self._scores(window, baselines, state, known, rows)
+        return scores, self._advance(window, baselines, state, known, rows, scores), known
+
+    def drops(self, baselines: BaselineTable, state: ShardState, known: Known | None = None) -> Drop:
+        """Return the keywords whose last ``LAST_HOUR`` windows hold far fewer mentions than were certain."""
+        if known is None or known.version != baselines.version or known.size != len(state):
+            known = self.join(state, baselines)
+        mean = state.means.sum(axis=0).astype(float)
+        count = state.counts.sum(axis=0).astype(float)
+        rows = np.flatnonzero(known.present & (mean > 5) & (count < mean / 4))
+        shape = 1 / (known.hour_dispersion[rows] + 1 / np.maximum(state.ratio_mentions[rows], 0.1))
+        calibrated = lower_surprise(count[rows], mean[rows], shape) / known.calibration[rows]
+        score = _tail(baselines).log_return_days(calibrated)
+        out = score >= _threshold(baselines)
+        rows = rows[out]
+        return Drop(rows, mean[rows], count[rows], score[out])
+
+    def _predict(
+        self, window: WindowCounts, volume: float, state: ShardState, known: Known, rows: Rows | slice
+    ) -> _Prediction:
+        present, seen = known.present[rows], state.seen[rows]
+        base = np.maximum(known.rate[rows] * volume * known.shape(window.window_start)[rows], 1e-9)
+        mentions, exposure = state.ratio_mentions[rows].astype(float), state.ratio_exposure[rows].astype(float)
+        ratio = mentions / exposure
+        ratio = np.where(present, np.clip(ratio, *RATIO_RANGE), ratio)
+        unsure = 1 / mentions
+        return _Prediction(base, base * ratio, unsure, 1 / (known.dispersion[rows] + unsure), ~present & ~seen)
+
+    def _scores(
+        self,
+        window: WindowCounts,
+        baselines: BaselineTable,
+        state: ShardState,
+        known: Known,
+        rows: Rows,
+        *,
+        partial: bool = False,
+    ) -> Scores:
+        volume = _volume(window, baselines, partial=partial)
+        at = self._predict(window, volume, state, known, rows)
+        count = window.mentions.astype(float)
+        single = surprise(count, at.mean, at.shape)
+        # A keyword in no baseline is seen only when it is mentioned: condition on that.
+        appearing = -np.log1p(-np.exp(-np.log1p(at.mean / at.shape) * at.shape))
+        # Without any baseline every keyword is new, which is no news.
+        appearing = appearing if len(baselines) else np.inf
+        single = np.where(at.fresh, np.clip(single - appearing, 0, NEW_SURPRISE + np.log1p(count)), single)
+        hour_count = count + state.counts[:, rows].sum(axis=0)
+        hour_mean = at.mean + state.means[:, rows].sum(axis=0)
+        hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (known.hour_dispersion[rows] + at.unsure)))
+        # The hour speaks only as far as the window itself is high: what is over is not an outlier any more.
+        hour = hour * np.clip(single / STILL_HIGH, 0, 1)
+        found = np.maximum(np.maximum(single, hour) - SCALE_COST, 0)
+        score = _tail(baselines).log_return_days(found / known.calibration[rows])
+        score = np.where(count < LEAST_MENTIONS, np.minimum(score, 0.5), score)
+        lower, upper = usual_range(at.mean, at.shape, USUAL_TAIL)
+        alone = at.mean / max(volume, 1e-9)
+        outlier = budget.severity(score, _threshold(baselines)) * (count > at.mean)
+        return Scores(
+            expected=at.mean,
+            lower=lower,
+            upper=upper,
+            p_value=np.exp(-found),
+            score=score,
+            severity=outlier.astype(np.int8),
+            tide=np.clip(at.mean - alone, 0, np.maximum(count - alone, 0)),
+            excess=count - at.mean,
+        )
+
+    def _advance(
+        self,
+        window: WindowCounts,
+        baselines: BaselineTable,
+        state: ShardState,
+        known: Known,
+        rows: Rows,
+        scores: Scores,
+    ) -> ShardState:
+        at = self._predict(window, _volume(window, baselines, partial=False), state, known, slice(None))
+        count = np.zeros(len(state))
+        count[rows] = window.mentions
+        deviation = np.sqrt(at.mean + at.mean**2 / at.shape)
+        taught = np.where(known.present, np.minimum(count, at.mean + CLIP_SDS * deviation), count)
+        born = at.fresh & (count > 0)
+        seen = state.seen | (count > 0)
+        mentions = np.where(born, NEW_PRIOR[0], state.ratio_mentions)
+        exposure = np.where(born, NEW_PRIOR[1] * at.base, state.ratio_exposure)
+        weight = np.where(known.present | seen, 1 / (1 + known.dispersion * at.mean), 0.0)
+        keep = hour_keep() ** (WINDOW_SECONDS / 3600)
+        mentions = keep * mentions + (1 - keep) * known.mass + weight * taught
+        exposure = keep * exposure + (1 - keep) * known.mass + weight * at.base
+        out = rows[scores.is_outlier]
+        outlier_at, opened_at = incidents.follow(
+            window.window_start // WINDOW_SECONDS, out, state.outlier_at, state.opened_at
+        )
+        peak = np.where(opened_at == state.opened_at, state.peak, 0)
+        peak[out] = np.maximum(peak[out], scores.score[scores.is_outlier])
+        gap = state.window_start >= 0 and window.window_start - state.window_start != WINDOW_SECONDS
+        hour_counts, hour_means = (np.zeros_like(state.counts), np.zeros_like(state.means)) if gap else (
+            state.counts, state.means
+        )  # fmt: skip
+        # What a new keyword was expected to have before it appeared says nothing; its hour begins with itself.
+        expected = np.where(born, count, at.mean).astype(np.float32)
+        return replace(
+            state,
+            window_start=window.window_start,
+            ratio_mentions=mentions.astype(np.float32),
+            ratio_exposure=exposure.astype(np.float32),
+            seen=seen,
+            counts=np.concatenate([count.astype(np.float32)[None], hour_counts[: LAST_HOUR - 1]]),
+            means=np.concatenate([expected[None], hour_means[: LAST_HOUR - 1]]),
+            outlier_at=outlier_at,
+            opened_at=opened_at,
+            peak=peak.astype(np.float32),
+        )
+
+
+def hourly_volume(totals: Floats, hours: int) -> tuple[float, Floats]:
+    """Return the usual posts per window and the relative volume of each hour (NaN and 1 where unknown)."""
+    windows = totals[: hours * 4].astype(float)
+    if not np.isfinite(windows).any():
+        return float("nan"), np.ones(hours)
+    usual = max(float(np.nanmean(windows)), LEAST_POSTS)
+    relative = np.where(np.isfinite(windows), windows / usual, 1.0)
+    return usual, relative.reshape(hours, 4).mean(axis=1)
+
+
+def _volume(window: WindowCounts, baselines: BaselineTable, *, partial: bool) -> float:
+    usual = float(baselines.pooled["usual_posts"]) if "usual_posts" in baselines.pooled else float("nan")
+    if not (np.isfinite(usual) and np.isfinite(window.posts)):
+        return 1.0
+    volume = float(window.posts) / usual
+    return max(volume, 1.0) if partial else volume
+
+
+def _tail(baselines: BaselineTable) -> Tail:
+    if "tail" in baselines.pooled:
+        location, scale = baselines.pooled["tail"]
+        return Tail(float(location), float(scale))
+    return Tail(DEFAULT_TAIL[0] - float(np.log(2)) * DEFAULT_TAIL[1], DEFAULT_TAIL[1])
+
+
+def _threshold(baselines: BaselineTable) -> float:
+    if "threshold" in baselines.pooled:
+        return float(baselines.pooled["threshold"])
+    return float(np.log10(1 + budget.LEAST_RETURN_DAYS))

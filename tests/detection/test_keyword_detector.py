@@ -1,0 +1,181 @@
+"""The detector's promises: pure, causal, monotone, blind to order, mergeable, finite."""
+
+import itertools
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detection.baselines import BaselineTable, keyword_hashes
+from detection.counts import CountHistory, WindowCounts
+from detection.keyword_detector import KeywordDetector
+from detection.online import ShardState
+
+DAYS = 9
+WORDS = tuple(f"w{i}" for i in range(12))
+RATES = np.geomspace(0.02, 200, len(WORDS))
+
+
+def history(seed: int = 0) -> CountHistory:
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(RATES[:, None], (len(WORDS), DAYS * 96))
+    keyword, window = np.nonzero(counts)
+    return CountHistory(
+        WORDS, keyword.astype(np.int32), window * 900, counts[keyword, window], 0, DAYS * 86_400,
+        np.full(DAYS * 96, 1000.0),
+    )  # fmt: skip
+
+
+DETECTOR = KeywordDetector()
+TABLE = DETECTOR.fit(history(), 1)
+
+
+def window(index: int, mentions: dict[str, int], posts: float = 1000.0) -> WindowCounts:
+    return WindowCounts(
+        DAYS * 86_400 + index * 900, posts, tuple(mentions), np.array(list(mentions.values()), np.int64)
+    )
+
+
+def warm(windows: int = 6, words: tuple[str, ...] = WORDS) -> ShardState:
+    rng = np.random.default_rng(1)
+    state = DETECTOR.new_state()
+    for i in range(windows):
+        counts = dict(zip(WORDS, rng.poisson(RATES).tolist(), strict=True))
+        state = DETECTOR.advance(window(i, {k: n for k, n in counts.items() if n and k in words}), TABLE, state)
+    return state
+
+
+STATE = warm()
+
+
+def same(a: ShardState, b: ShardState) -> bool:
+    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(ShardState))
+
+
+def test_a_surge_is_an_outlier_and_the_usual_is_none():
+    scores = DETECTOR.score(window(6, {"w6": 60, "w7": 5, "w11": 190}), TABLE, STATE)
+    assert scores.is_outlier.tolist() == [True, False, False]
+    assert scores.expected[2] == pytest.approx(200, rel=0.15)
+    assert scores.lower[2] < 190 < scores.upper[2]
+
+
+def test_eight_mentions_of_a_new_keyword_are_news_and_two_are_not():
+    scores = DETECTOR.score(window(6, {"never seen": 8, "nor this": 2}), TABLE, STATE)
+    assert scores.is_outlier.tolist() == [True, False]
+
+
+def test_without_a_baseline_nothing_is_news():
+    empty = BaselineTable.empty(DETECTOR.name)
+    scores = DETECTOR.score(window(0, {"a": 500}), empty, DETECTOR.new_state())
+    assert not scores.is_outlier.any()
+
+
+def test_scoring_is_pure():
+    before = STATE.to_bytes()
+    DETECTOR.score(window(6, {"w6": 60, "new": 9}), TABLE, STATE)
+    assert STATE.to_bytes() == before
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=6), st.sampled_from([*WORDS, "unseen"]))
+@settings(max_examples=40, deadline=None)
+def test_more_mentions_never_score_lower(counts, word):
+    scores = [float(DETECTOR.score(window(6, {word: n}), TABLE, STATE).score[0]) for n in sorted(counts)]
+    assert all(b >= a - 0.02 - 1e-3 * abs(a) for a, b in itertools.pairwise(scores))
+
+
+@given(st.dictionaries(st.sampled_from([*WORDS, "x", "y"]), st.sampled_from([0, 1, 7, 10**6]), min_size=1))
+@settings(max_examples=40, deadline=None)
+def test_every_number_is_finite_at_the_extremes(counts):
+    for posts in (1000.0, float("nan"), 0.0, 1e9):
+        scores, state, _ = DETECTOR.step(window(6, counts, posts), TABLE, STATE)
+        for field in fields(scores):
+            assert np.isfinite(getattr(scores, field.name)).all(), field.name
+        assert np.isfinite(state.ratio_mentions / state.ratio_exposure).all()
+        assert ((scores.p_value >= 0) & (scores.p_value <= 1)).all()
+
+
+@given(st.permutations(WORDS))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_keywords_does_not_matter(order):
+    counts = {word: 3 + i for i, word in enumerate(WORDS)}
+    scores, state, _ = DETECTOR.step(window(6, {w: counts[w] for w in order}), TABLE, STATE)
+    expected, expected_state, _ = DETECTOR.step(window(6, counts), TABLE, STATE)
+    place = [WORDS.index(w) for w in order]
+    np.testing.assert_array_equal(scores.score, expected.score[place])
+    assert same(state, expected_state)
+
+
+@given(st.sets(st.sampled_from(WORDS)))
+@settings(max_examples=20, deadline=None)
+def test_shards_are_independent_and_merge(part):
+    rest = tuple(w for w in WORDS if w not in part)
+    merged = warm(6, tuple(part)).merged(warm(6, rest))
+    assert same(merged, STATE)
+    inside = np.flatnonzero(np.isin(STATE.hashes, keyword_hashes(part)))
+    outside = np.setdiff1d(np.arange(len(STATE)), inside)
+    assert same(STATE.take(inside).merged(STATE.take(outside)), STATE)
+
+
+def test_state_survives_bytes_and_is_small():
+    assert same(ShardState.from_bytes(STATE.to_bytes()), STATE)
+    many = ShardState.empty().with_keywords(np.arange(10_000, dtype=np.uint64))
+    columns = sum(v.nbytes for v in TABLE.columns.values()) / len(TABLE) + 8
+    assert len(many.to_bytes()) / len(many) + columns < 200
+
+
+def test_silence_lowers_the_online_level_and_is_a_drop():
+    state = STATE
+    for i in range(6, 10):
+        state = DETECTOR.advance(window(i, {"w0": 1}), TABLE, state)
+    drops = DETECTOR.drops(TABLE, state)
+    hit = keyword_hashes(["w11"])[0]
+    assert hit in state.hashes[drops.row]
+    after = DETECTOR.score(window(10, {"w11": 100}), TABLE, state).expected[0]
+    assert after < DETECTOR.score(window(10, {"w11": 100}), TABLE, STATE).expected[0]
+
+
+def test_an_early_pane_expects_a_whole_window():
+    part = DETECTOR.score(window(6, {"w8": 10}, posts=100.0), TABLE, STATE, partial=True)
+    whole = DETECTOR.score(window(6, {"w8": 10}, posts=1000.0), TABLE, STATE)
+    assert part.expected[0] >= whole.expected[0] * 0.99
+
+
+def test_outliers_within_a_day_are_one_incident():
+    state = DETECTOR.advance(window(6, {"w6": 60}), TABLE, STATE)
+    again = DETECTOR.advance(window(20, {"w6": 90}), TABLE, replace(state, window_start=DAYS * 86_400 + 19 * 900))
+    row = np.searchsorted(state.hashes, keyword_hashes(["w6"]))[0]
+    assert state.opened_at[row] == again.opened_at[row]
+    assert again.outlier_at[row] > state.outlier_at[row]
+    later = DETECTOR.advance(window(200, {"w6": 90}), TABLE, replace(again, window_start=DAYS * 86_400 + 199 * 900))
+    assert later.opened_at[row] > again.opened_at[row]
+
+
+def test_the_tide_is_told_from_the_keywords_own_wave():
+    calm = DETECTOR.score(window(6, {"w11": 400}, posts=1000.0), TABLE, STATE)
+    tide = DETECTOR.score(window(6, {"w11": 400}, posts=2000.0), TABLE, STATE)
+    assert calm.is_outlier[0]
+    assert not tide.is_outlier[0]
+    assert tide.tide[0] > 150 > calm.tide[0]
+
+
+@pytest.mark.parametrize("every", [1, 2, 4])
+def test_a_habitual_jumper_stops_alarming_and_a_steady_keyword_alarms(every):
+    rng, days = np.random.default_rng(5), 28
+    counts = rng.poisson(20.0, (2, days * 96))
+    counts[0, 40 :: 96 * every] *= 5
+    keyword, at = np.nonzero(counts)
+    past = CountHistory(
+        ("jumper", "steady"), keyword.astype(np.int32), at * 900, counts[keyword, at], 0, days * 86_400,
+        np.full(days * 96, np.nan),
+    )  # fmt: skip
+    table = DETECTOR.fit(past, 1)
+    now = WindowCounts(days * 86_400 + 40 * 900, float("nan"), ("jumper", "steady"), np.array([100, 100]))
+    assert DETECTOR.score(now, table).is_outlier.tolist() == [False, True]
+
+
+def test_a_table_survives_bytes():
+    again = BaselineTable.from_bytes(TABLE.to_bytes())
+    a, b = (DETECTOR.score(window(6, {"w6": 60, "w9": 70}), t, STATE) for t in (TABLE, again))
+    np.testing.assert_array_equal(a.score, b.score)
