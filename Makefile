@@ -55,6 +55,10 @@ test: lint ## Lint, types and all tests, on a stack of their own
 test-fast: setup ## The tests that need no server
 	$(RUN) -m pytest -m "not integration"
 
+.PHONY: bench-detector
+bench-detector: setup ## Measure the detector against its peers, with its costs
+	$(RUN) -m benchmarks.detector --output build/detector.md
+
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored
 	rm -rf build
