@@ -1,0 +1,108 @@
+"""docker-compose.yml: Compose itself accepts it, and it says the same as the embedded stack. Nothing is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local import jars
+from local.settings import ROOT, SECRETS
+
+Compose = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def compose() -> Compose:
+    spec = importlib.util.find_spec("compose")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    binary = next((path for folder in folders if (path := Path(folder) / "docker-compose").exists()), None)
+    if binary is None:
+        pytest.skip("no Compose: install the extra `dev`")
+
+    def run(*arguments: str, **secrets: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                str(binary),
+                "--file",
+                str(ROOT / "docker-compose.yml"),
+                "--env-file",
+                os.devnull,
+                "--profile",
+                "*",
+                *arguments,
+            ],
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **secrets},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def services(compose: Compose) -> dict[str, Any]:
+    done = compose("config", "--format", "json", **dict.fromkeys(SECRETS, "secret"))
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout)["services"])
+
+
+def test_ports_are_open_on_this_machine_only(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert {port["target"] for port in ports} == {9092, 5432, 9000, 8081}
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_secret_has_a_default(compose: Compose, name: str) -> None:
+    done = compose("config", "--quiet", **{other: "secret" for other in SECRETS if other != name})
+    assert done.returncode != 0
+    assert name in done.stderr
+    assert "python -m local env" in done.stderr
+
+
+def test_images_are_pinned(services: dict[str, Any]) -> None:
+    foreign = [service["image"] for service in services.values() if "build" not in service]
+    assert all(re.search(r":[\w.-]*\d[\w.-]*$", image) for image in foreign)
+
+
+def test_what_stays_up_reports_its_health(services: dict[str, Any]) -> None:
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"provision", "stream"}
+
+
+def test_versions_are_the_embedded_stacks(services: dict[str, Any]) -> None:
+    def version(project: Path, name: str) -> str:
+        found = ET.parse(project / "pom.xml").getroot().findtext(f"{{*}}properties/{{*}}{name}")
+        assert found
+        return found
+
+    assert services["kafka"]["image"].endswith(":" + version(jars.BROKER, "kafka.version"))
+    dockerfile = (ROOT / "docker" / "flink.Dockerfile").read_text(encoding="utf-8")
+    assert f"FLINK_VERSION={version(jars.JOB_SERVER, 'flink.version')}\n" in dockerfile
+
+
+def test_flink_is_set_up_as_in_the_embedded_stack(services: dict[str, Any]) -> None:
+    text = (ROOT / "flink-conf" / "config.yaml").read_text(encoding="utf-8")
+    embedded = {name: value for name, value in yaml.safe_load(text).items() if "${" not in str(value)}
+    # Addresses, and what only makes sense where the task manager has a fixed name or a log on this machine.
+    own = re.compile(r"jobmanager\.|.*host|rest\.|taskmanager\.resource-id|metrics\.|web\.cancel|execution\.")
+    expected = {name: value for name, value in embedded.items() if not own.match(name)}
+    for name in ("jobmanager", "taskmanager"):
+        given = yaml.safe_load(services[name]["environment"]["FLINK_PROPERTIES"])
+        assert {key: given.get(key) for key in expected} == expected
+
+
+def test_workers_see_what_the_submitting_program_sees(services: dict[str, Any]) -> None:
+    stream, worker = services["stream"]["environment"], dict(services["taskmanager"]["environment"])
+    del worker["FLINK_PROPERTIES"]
+    assert stream == worker
