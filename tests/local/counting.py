@@ -26,8 +26,12 @@ from apache_beam.utils.windowed_value import PaneInfoTiming
 from kafka import KafkaProducer
 
 from beam_pipelines import flink
+from beam_pipelines.job_server import JobServer
 
 WINDOW_SECONDS = 60
+EARLY_SECONDS = 2
+LATENESS_SECONDS = 24 * 3600
+"""No record is too late: a partition that is read to its end moves the watermark to the wall clock."""
 
 
 def keyed(record: Any) -> tuple[str, tuple[int, int]]:
@@ -45,7 +49,7 @@ class Describe(beam.DoFn):
         element: tuple[str, Any],
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
-        firings: Any = beam.DoFn.StateParam(FIRINGS),  # noqa: B008
+        firings: Any = beam.DoFn.StateParam(FIRINGS),  # noqa: B008 - how Beam is told
     ) -> Iterator[bytes]:
         """Yield one line of JSON per firing."""
         word, places = element
@@ -82,7 +86,7 @@ class Send(beam.DoFn):
         self._producer.flush()
 
 
-def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, *, early_seconds: int = 2) -> None:
+def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, expansion_service: str) -> None:
     """Put the job together."""
     (
         pipeline
@@ -92,15 +96,15 @@ def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, *, earl
             topics=[source],
             with_metadata=True,
             timestamp_policy=ReadFromKafka.create_time_policy,
-            expansion_service=flink.expansion_service(),
+            expansion_service=expansion_service,
         )
         | "Key" >> beam.Map(keyed).with_output_types(tuple[str, tuple[int, int]])
         | "Window"
         >> beam.WindowInto(
             FixedWindows(WINDOW_SECONDS),
-            trigger=AfterWatermark(early=AfterProcessingTime(early_seconds), late=AfterCount(1)),
+            trigger=AfterWatermark(early=AfterProcessingTime(EARLY_SECONDS), late=AfterCount(1)),
             accumulation_mode=AccumulationMode.ACCUMULATING,
-            allowed_lateness=WINDOW_SECONDS,
+            allowed_lateness=LATENESS_SECONDS,
         )
         | "Group" >> beam.GroupByKey()
         | "Describe" >> beam.ParDo(Describe())
@@ -108,8 +112,13 @@ def build(pipeline: beam.Pipeline, servers: str, source: str, sink: str, *, earl
     )
 
 
-def submit(argv: list[str], servers: str, source: str, sink: str) -> Any:
-    """Submit the job and return Beam's result."""
-    pipeline = beam.Pipeline(options=PipelineOptions(flink.with_defaults(argv), streaming=True))
-    build(pipeline, servers, source, sink)
-    return pipeline.run()
+def submit(argv: list[str], servers: str, source: str, sink: str) -> str:
+    """Submit the job, which goes on by itself; return its id once it runs."""
+    arguments = flink.with_defaults(argv)
+    master = flink.option(arguments, "flink_master")
+    with JobServer(flink.job_server_jar(), master) as server:
+        options = PipelineOptions([*arguments, f"--job_endpoint={server.job_endpoint}"], streaming=True)
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline, servers, source, sink, server.expansion_service)
+        pipeline.run()
+        return flink.Cluster(master).wait_for_start(flink.option(arguments, "job_name"), set())
