@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 _SLICE_SECONDS = 0.5
 _WORTH_SLEEPING = 0.002
+_CATCH_UP_SECONDS = 5.0
 
 
 @dataclass
@@ -15,8 +16,9 @@ class Pacer:
     """Waits until a post is due.
 
     Attributes:
-        rate: posts per second.
-        speedup: how many times faster than they happened; posts that are out of order are due at once.
+        rate: posts per second, on average; after a stop of the sink, at most some seconds are caught up with.
+        speedup: how many times faster than they happened; posts that are out of order, or that nobody knows when they
+            happened, are due at once.
         clock: seconds, monotonic.
         sleep: waits.
         idle: called at least every half second of waiting.
@@ -36,10 +38,14 @@ class Pacer:
         if self.rate is None and self.speedup is None:
             return
         if self._began is None:
+            if self.speedup is not None and not time_stamp > 0:
+                return
             self._began, self._first = self.clock(), time_stamp
         due = self._began
         if self.rate is not None:
             due += self._posts / self.rate
+            if (behind := self.clock() - due - _CATCH_UP_SECONDS) > 0:
+                self._began += behind
         elif self.speedup is not None:
             due += (time_stamp - self._first) / self.speedup
         self._posts += 1

@@ -9,271 +9,265 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Protocol
 
 from dotenv import load_dotenv
 
-from feed.files import SourceError, read_lines
-from feed.pacing import Pacer
-from feed.stamping import Stamper, Time, UnreadableError
-from feed.topic import COMPRESSIONS, BrokerError, Topic
+from feed import rejects
+from feed.delivery import Config, Report, deliver
+from feed.files import Lines, SourceError
+from feed.progress import Progress
+from feed.stamping import Reason, Time, latest
+from feed.topic import COMPRESSIONS, PARTITIONS, BrokerError, Topic, TopicConfig
+
+__all__ = ["Config", "Report", "TopicConfig", "main", "parse_arguments", "produce"]
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PROGRESS_SECONDS = 2.0
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_STALLED_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """How posts are sent.
+class Options:
+    """The command line.
 
     Attributes:
-        servers: Kafka's addresses, ``host:port,…``.
+        sources: what to send.
         topic: where to.
-        time: where event times come from.
-        shift_to: for ``Time.SHIFT``; now by default.
-        rate: posts per second.
-        speedup: times faster than the posts happened; at most one of both.
-        rejects: file for unreadable lines; appears with the first one.
-        send_unreadable: send them instead, without a key, with the timestamp of the post before.
-        compression: one of ``feed.topic.COMPRESSIONS``.
+        config: how; its ``shift`` holds ``--shift_by``.
+        shift_to: for ``--time shift`` without ``--shift_by``: where the last post falls, ``None`` for now.
+        shift_given: whether ``--shift_by`` was given.
     """
 
-    servers: str = "127.0.0.1:9092"
-    topic: str = "posts"
-    time: Time = Time.KEEP
-    shift_to: datetime | None = None
-    rate: float | None = None
-    speedup: float | None = None
-    rejects: Path = Path("build/rejects.ndjson")
-    send_unreadable: bool = False
-    compression: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("rate", "speedup"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                msg = f"{name} must be positive, not {value}"
-                raise ValueError(msg)
-        if self.rate is not None and self.speedup is not None:
-            msg = "rate and speedup exclude each other"
-            raise ValueError(msg)
-        if self.shift_to is not None and self.time is not Time.SHIFT:
-            msg = "shift_to needs --time shift"
-            raise ValueError(msg)
+    sources: list[str]
+    topic: TopicConfig
+    config: Config
+    shift_to: datetime | None
+    shift_given: bool
 
 
-@dataclass(slots=True)
-class Report:
-    """What became of the lines.
-
-    Attributes:
-        sent: posts acknowledged by Kafka.
-        unreadable_sent: unreadable lines acknowledged by Kafka.
-        rejected: unreadable lines written to the rejects.
-        bytes: of all values sent.
-        interrupted: whether Ctrl-C ended it; what was sent until then is acknowledged.
-    """
-
-    sent: int = 0
-    unreadable_sent: int = 0
-    rejected: int = 0
-    bytes: int = 0
-    interrupted: bool = False
-
-
-class Sink(Protocol):
-    """What posts are sent to; ``feed.topic.Topic`` is one."""
-
-    def send(self, value: bytes, key: bytes | None, timestamp_ms: int) -> None:
-        """Take a record."""
-
-    def flush(self) -> None:
-        """Return when all records are safe."""
-
-
-def produce(lines: Iterable[bytes], config: Config, progress: Callable[[Report], None] | None = None) -> Report:
+def produce(
+    lines: Iterable[bytes],
+    topic: TopicConfig,
+    config: Config,
+    report: Report | None = None,
+    tell: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Report:
     """Send lines to Kafka and wait until all are acknowledged.
 
     Args:
         lines: posts as JSON, without line ends.
+        topic: where to.
         config: how.
-        progress: called after each line and while waiting; should be quick.
+        report: filled in and returned; right also when this raises.
+        tell: called for each line and while waiting; should be quick.
+        warn: called with a line of text for what a user should know.
 
     Raises:
         BrokerError: Kafka cannot be reached or refuses.
-        SourceError: the lines' source or the file of rejects fails; what was read before has been sent.
+        SourceError: the lines' source or the file of rejects fails; what was read before is safe.
     """
-    with Topic(config.servers, config.topic, config.compression) as topic:
-        return send_all(lines, topic, config, progress)
+    report = report or Report()
 
+    def idle() -> None:
+        report.waiting_since = report.waiting_since or time.monotonic()
+        tell()
 
-def send_all(
-    lines: Iterable[bytes], sink: Sink, config: Config, progress: Callable[[Report], None] | None = None
-) -> Report:
-    """Do the work of ``produce`` with any sink."""
-    report = Report()
-    tell = progress or (lambda _: None)
-    stamper = Stamper(config.time, config.shift_to)
-    pacer = Pacer(config.rate, config.speedup, idle=lambda: tell(report))
-    last = time.time()
-    rejects = _Rejects(config.rejects)
-    try:
-        for line in lines:
-            try:
-                post_id, seconds, value = stamper.stamp(line)
-            except UnreadableError:
-                if config.send_unreadable:
-                    pacer.wait(last)
-                    sink.send(line, None, int(last * 1000))
-                    report.unreadable_sent += 1
-                    report.bytes += len(line)
-                else:
-                    rejects.write(line)
-                    report.rejected += 1
-            else:
-                pacer.wait(seconds)
-                last = seconds
-                sink.send(value, post_id.encode(), int(seconds * 1000))
-                report.sent += 1
-                report.bytes += len(value)
-            tell(report)
-    except KeyboardInterrupt:
-        report.interrupted = True
-    except SourceError:
-        sink.flush()
-        raise
-    finally:
-        rejects.close()
-    sink.flush()
+    with Topic(topic, idle) as sink:
+        deliver(lines, sink, config, report, tell, warn)
     return report
-
-
-class _Rejects:
-    """The file of unreadable lines, byte for byte; created with the first of them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def write(self, line: bytes) -> None:
-        try:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("wb")
-            self._file.write(line + b"\n")
-        except OSError as error:
-            msg = f"cannot write the rejects to {self._path}: {error.strerror} (--rejects)"
-            raise SourceError(msg) from None
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-class _Progress:
-    """One line on stderr: rewritten on a terminal, else a new one every so often."""
-
-    def __init__(self) -> None:
-        self._began = self._told = time.monotonic()
-        self._terminal = sys.stderr.isatty()
-
-    def __call__(self, report: Report) -> None:
-        now = time.monotonic()
-        if now - self._told < (_PROGRESS_SECONDS if not self._terminal else 0.5):
-            return
-        self._told = now
-        end = "\r" if self._terminal else "\n"
-        print(f"{describe(report, now - self._began)}    ", end=end, file=sys.stderr, flush=True)
-
-    def finish(self, report: Report, config: Config) -> None:
-        where = f"; unreadable lines are in {config.rejects}" if report.rejected else ""
-        begin = "interrupted: " if report.interrupted else ""
-        print(f"{begin}{describe(report, time.monotonic() - self._began)} → {config.topic}{where}", file=sys.stderr)
 
 
 def describe(report: Report, seconds: float) -> str:
     """Put a report into one line."""
-    unreadable = f", {report.unreadable_sent:,} unreadable sent" if report.unreadable_sent else ""
-    rejected = f", {report.rejected:,} rejected" if report.rejected else ""
-    lines = report.sent + report.unreadable_sent
-    per_second = lines / max(seconds, 1e-3)
-    return (
-        f"{report.sent:,} posts sent{unreadable}{rejected}, {report.bytes / 1e6:,.1f} MB, "
-        f"{per_second:,.0f} posts/s in {seconds:.1f} s"
-    )
+    parts = [f"{report.sent:,} posts"]
+    if report.unreadable_sent:
+        parts.append(f"{report.unreadable_sent:,} unreadable lines")
+    if report.rejected:
+        parts.append(f"{report.rejected.total():,} rejected")
+    seconds = max(seconds, 1e-3)
+    return f"{', '.join(parts)}, {report.records / seconds:,.0f}/s, {report.bytes / 1e6 / seconds:,.1f} MB/s"
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[list[str], Config]:
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Names the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
     """Parse the command line over the environment; ends the program with one line for what makes no sense."""
     parser = argparse.ArgumentParser(
         prog="python -m feed.produce",
         description="Send posts (one JSON object per line) to Kafka. Key: itemInfos.id. Record timestamp: time_stamp. "
-        "The topic is created if it is missing. Simulated posts come from `python -m feed.simulate`.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "The topic is created if it is missing, without retention. Unreadable lines are kept in a file and counted. "
+        "Ctrl-C ends with everything that was sent acknowledged. Simulated posts come from `python -m feed.simulate`.",
+        formatter_class=_Help,
     )
     parser.add_argument(
         "sources",
         metavar="SOURCE",
         nargs="+",
-        help="file, folder, s3://bucket/key, s3://bucket/prefix/ or - (stdin); plain, gzip or zstd",
+        help="file, folder, s3://bucket/key, s3://bucket/prefix or - (stdin); plain, gzip or zstd",
     )
-    parser.add_argument(
+    kafka = parser.add_argument_group("Kafka")
+    kafka.add_argument(
         "--bootstrap_servers",
-        default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or Config.servers,
-        help="Kafka's addresses (environment: KAFKA_BOOTSTRAP_SERVERS)",
+        metavar="HOST:PORT,…",
+        default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "127.0.0.1:9092",
+        help="brokers (environment: KAFKA_BOOTSTRAP_SERVERS)",
     )
-    parser.add_argument(
+    kafka.add_argument(
         "--topic", default=os.environ.get("TOPIC_POSTS") or "posts", help="topic (environment: TOPIC_POSTS)"
     )
-    parser.add_argument(
+    kafka.add_argument("--partitions", type=int, default=PARTITIONS, metavar="N", help="of a topic that is created")
+    kafka.add_argument(
+        "--compression", choices=COMPRESSIONS, default="auto", help="of batches; auto: lz4, zstd or gzip"
+    )
+    times = parser.add_argument_group("event time")
+    times.add_argument(
         "--time",
         type=Time,
         choices=list(Time),
         metavar="{keep,now,create_time,shift}",
         default=Time.KEEP,
-        help="event time: keep time_stamp; the time of sending; itemInfos.createTime; or shift all posts by the same "
-        "time, so that the first falls on --shift_to",
+        help="keep: the post's own time_stamp; now: the time of sending; create_time: itemInfos.createTime; shift: its "
+        "own (or createTime), all moved by the same time",
     )
-    parser.add_argument(
+    shift = times.add_mutually_exclusive_group()
+    shift.add_argument(
         "--shift_to",
         type=_moment,
         metavar="TIME",
-        help="ISO 8601 (UTC unless it says otherwise) or now; with --time shift",
+        default="now",
+        help="for shift: where the last post falls, ISO 8601 (UTC unless it says otherwise) or now; the sources are read "
+        "twice",
+    )
+    shift.add_argument(
+        "--shift_by",
+        type=_duration,
+        metavar="DURATION",
+        help="for shift: how far, such as 7d or 90 (seconds), back as --shift_by=-36h; the sources are read once",
     )
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--rate", type=float, metavar="N", help="posts per second; none: as fast as Kafka takes them")
     pace.add_argument("--speedup", type=float, metavar="N", help="as they happened, N times as fast; 1: real time")
-    parser.add_argument(
-        "--rejects", type=Path, metavar="FILE", default=Path("build/rejects.ndjson"), help="where unreadable lines go"
+    broken = parser.add_argument_group("unreadable lines (not JSON, no id, no time, …)")
+    broken.add_argument(
+        "--rejects", type=Path, metavar="FILE", default=Config.rejects, help="where they are kept, byte for byte"
     )
-    parser.add_argument(
-        "--send_unreadable", action="store_true", help="send unreadable lines too, to see dead letters at work"
-    )
-    parser.add_argument(
-        "--compression", choices=COMPRESSIONS, default="auto", help="of batches; auto: lz4, zstd or gzip"
+    broken.add_argument(
+        "--send_unreadable",
+        action="store_true",
+        help="send them as they are, without a key, with the timestamp of the post before: to see dead letters at work",
     )
     options = parser.parse_args(arguments)
+    if options.time is not Time.SHIFT and (options.shift_by is not None or options.shift_to is not None):
+        parser.error("--shift_to and --shift_by need --time shift")
+    if options.partitions < 1:
+        parser.error("--partitions must be at least 1")
     try:
         config = Config(
-            servers=options.bootstrap_servers,
-            topic=options.topic,
             time=options.time,
-            shift_to=options.shift_to,
+            shift=options.shift_by or 0.0,
             rate=options.rate,
             speedup=options.speedup,
             rejects=options.rejects,
             send_unreadable=options.send_unreadable,
-            compression=options.compression,
         )
     except ValueError as error:
-        parser.error(str(error))
-    return options.sources, config
+        parser.error(f"--{error}")
+    return Options(
+        sources=options.sources,
+        topic=TopicConfig(options.bootstrap_servers, options.topic, options.partitions, options.compression),
+        config=config,
+        shift_to=options.shift_to,
+        shift_given=options.shift_by is not None,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code: 0, 2 for an error, 130 or 143 for an interrupt."""
+    load_dotenv(_ROOT / ".env")
+    # The client's own warnings of each attempt to connect would hide the one line that helps.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    options = parse_arguments(arguments)
+    try:
+        return _run(options)
+    except (BrokerError, SourceError) as error:
+        print(f"feed.produce: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("feed.produce: interrupted at once; what was under way may or may not have arrived", file=sys.stderr)
+        return 130
+
+
+def _run(options: Options) -> int:
+    lines = Lines(options.sources)
+    config = options.config
+    if config.time is Time.SHIFT and not options.shift_given:
+        config = replace(config, shift=_shift(lines, options.shift_to))
+    report = Report()
+    progress = Progress(lambda seconds: f"{describe(report, seconds)}, {lines.position()}{_waiting(report)}")
+    try:
+        produce(lines, options.topic, config, report, progress.tell, lambda text: progress.say(f"warning: {text}"))
+    except (BrokerError, SourceError):
+        if report.records:
+            progress.say(_summary(report, options, progress.seconds))
+        raise
+    progress.say(_summary(report, options, progress.seconds))
+    return 128 + report.interrupted if report.interrupted else 0
+
+
+def _shift(lines: Lines, shift_to: datetime | None) -> float:
+    """Return the seconds between the last post and where it should fall."""
+    if not lines.repeatable:
+        msg = "--time shift reads its sources twice, and standard input cannot be: give --shift_by DURATION"
+        raise SourceError(msg)
+    progress = Progress(lambda _: f"looking for the last post, {lines.position()}")
+
+    def watched() -> Iterator[bytes]:
+        for line in lines:
+            progress.step()
+            yield line
+
+    last = latest(watched())
+    if last is None:
+        return 0.0  # no line can be sent as a post, which the report will say
+    shift = (shift_to.timestamp() if shift_to else time.time()) - last
+    progress.say(
+        f"the last post is of {datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M:%S} UTC: --shift_by {shift:.0f}s"
+    )
+    return shift
+
+
+def _waiting(report: Report) -> str:
+    since = report.waiting_since
+    waited = 0.0 if since is None else time.monotonic() - since
+    return f", waiting for Kafka since {waited:.0f} s" if waited > _STALLED_SECONDS else ""
+
+
+def _summary(report: Report, options: Options, seconds: float) -> str:
+    lines = [f"{describe(report, seconds)} in {seconds:.1f} s to {options.topic.name}"]
+    if report.interrupted:
+        lines[0] = f"interrupted: {lines[0]}"
+    if report.delivered < report.records:
+        lines.append(f"only {report.delivered:,} of {report.records:,} are acknowledged by Kafka")
+    else:
+        lines[0] += ", all acknowledged"
+    if report.rejected:
+        lines.append(f"unreadable: {rejects.describe(report.rejected)}; kept in {options.config.rejects}")
+    if report.rejected[Reason.BAD_TIME_STAMP] and options.config.time is Time.KEEP:
+        lines.append("posts without a time_stamp can be sent with --time create_time, now or shift")
+    return "\n".join(lines)
 
 
 def _moment(text: str) -> datetime | None:
@@ -283,22 +277,12 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code."""
-    load_dotenv(_ROOT / ".env")
-    # The client's own warnings of each attempt to connect would hide the one line that helps.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    sources, config = parse_arguments(arguments)
-    progress = _Progress()
-    try:
-        report = produce(read_lines(sources), config, progress)
-    except (BrokerError, SourceError) as error:
-        print(f"feed.produce: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    progress.finish(report, config)
-    return 130 if report.interrupted else 0
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)([smhd]?)", text)
+    if match is None:
+        msg = f"{text!r} is no duration: expected something like 7d, -36h or 90"
+        raise argparse.ArgumentTypeError(msg)
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from time import time as now
 from typing import Any, NamedTuple
@@ -13,6 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 MAX_POST_ID = 2**63 - 1
+MAX_POST_BYTES = 1_000_000
+"""A broker's ``message.max.bytes`` is 1,048,588 by default, with some bytes for the record's own head."""
 
 _LAST_MEMBER = re.compile(rb',\s*"time_stamp"\s*:\s*(null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*\}\s*\Z')
 _LAST_MEMBER_REACH = 80
@@ -29,8 +30,24 @@ class Time(StrEnum):
     SHIFT = "shift"
 
 
+class Reason(StrEnum):
+    """Why a line is no usable post; where the stream has the same reason for a dead letter, it has the same name."""
+
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    BAD_ID = "bad_id"
+    BAD_TIME_STAMP = "bad_time_stamp"
+    BAD_CREATE_TIME = "bad_create_time"
+    TOO_LARGE = "too_large"
+
+
 class UnreadableError(ValueError):
     """A line that is no usable post; the message says why."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Stamped(NamedTuple):
@@ -39,11 +56,13 @@ class Stamped(NamedTuple):
     Attributes:
         post_id: ``itemInfos.id``.
         time_stamp: event time, epoch seconds.
+        happened: the time that the source gives it, epoch seconds; what a replay is paced by. 0 if it gives none.
         value: its JSON, with that ``time_stamp``.
     """
 
     post_id: str
     time_stamp: float
+    happened: float
     value: bytes
 
 
@@ -58,6 +77,7 @@ class _Head(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Head).decode
+_decode_anything = msgspec.json.Decoder().decode
 
 
 @dataclass
@@ -65,42 +85,42 @@ class Stamper:
     """Gives posts their event time.
 
     Attributes:
-        source: where it comes from. ``SHIFT`` moves all posts by the same time, so that the first one, by ``time_stamp``
-            or else by ``createTime``, falls on ``shift_to``.
-        shift_to: for ``SHIFT``; now by default.
+        source: where it comes from.
+        shift: for ``SHIFT``: seconds that are added to a post's ``time_stamp``, or to its ``createTime`` if it has none.
         clock: what ``NOW`` is, epoch seconds.
     """
 
     source: Time = Time.KEEP
-    shift_to: datetime | None = None
+    shift: float = 0.0
     clock: Callable[[], float] = now
-    _shift: float | None = field(default=None, init=False)
 
     def stamp(self, line: bytes) -> Stamped:
         """Read a line and give it its event time.
 
         Raises:
-            UnreadableError: not JSON, not UTF-8, no usable ``itemInfos.id``, or no event time.
+            UnreadableError: not JSON, not UTF-8, too large, no usable ``itemInfos.id``, or no event time.
         """
         head = _read(line)
         post_id = _post_id(head.item.id)
         match self.source:
             case Time.KEEP:
-                return Stamped(post_id, _seconds(head.time_stamp, "time_stamp"), line)
+                seconds = _seconds(head.time_stamp, Reason.BAD_TIME_STAMP)
+                return Stamped(post_id, seconds, seconds, line)
             case Time.NOW:
-                seconds = self.clock()
+                happened, seconds = _happened(head, default=0.0), self.clock()
             case Time.CREATE_TIME:
-                seconds = _seconds(head.item.create_time, "itemInfos.createTime")
+                happened = seconds = _seconds(head.item.create_time, Reason.BAD_CREATE_TIME)
             case Time.SHIFT:
-                if head.time_stamp is None:
-                    seconds = _seconds(head.item.create_time, "neither time_stamp nor itemInfos.createTime")
-                else:
-                    seconds = _seconds(head.time_stamp, "time_stamp")
-                if self._shift is None:
-                    self._shift = (self.shift_to.timestamp() if self.shift_to else self.clock()) - seconds
-                seconds += self._shift
+                happened = _happened(head)
+                seconds = _seconds(happened + self.shift, Reason.BAD_TIME_STAMP)
         seconds = round(seconds, 3)
-        return Stamped(post_id, seconds, with_time_stamp(line, seconds))
+        return Stamped(post_id, seconds, happened, with_time_stamp(line, seconds))
+
+
+def latest(lines: Iterable[bytes]) -> float | None:
+    """Return the last time of the posts, by ``time_stamp`` or else ``createTime``; ``None`` if no line has one."""
+    times = (time for line in lines if (time := _time_of(line)) is not None)
+    return max(times, default=None)
 
 
 def with_time_stamp(post: bytes, seconds: float) -> bytes:
@@ -142,27 +162,55 @@ def _find_time_stamp(post: bytes) -> tuple[int, int] | None:
     return found
 
 
+def _time_of(line: bytes) -> float | None:
+    try:
+        return _happened(_read(line))
+    except UnreadableError:
+        return None
+
+
+def _happened(head: _Head, default: float | None = None) -> float:
+    """Return the post's own time; ``default``, if it is given, where there is none."""
+    try:
+        if head.time_stamp is None:
+            return _seconds(head.item.create_time, Reason.BAD_CREATE_TIME)
+        return _seconds(head.time_stamp, Reason.BAD_TIME_STAMP)
+    except UnreadableError:
+        if default is None:
+            raise
+        return default
+
+
 def _read(line: bytes) -> _Head:
+    if len(line) > MAX_POST_BYTES:
+        raise UnreadableError(Reason.TOO_LARGE, f"more than {MAX_POST_BYTES:,} bytes")
     try:
         if not line.isascii():
             line.decode()  # the decoder looks only at the texts that it keeps
         return _decode(line)
     except UnicodeDecodeError as error:
-        msg = f"not UTF-8: {error}"
-        raise UnreadableError(msg) from None
+        raise UnreadableError(Reason.NOT_UTF8, str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UnreadableError(str(error)) from None
+        raise UnreadableError(_why(line), str(error)) from None
+
+
+def _why(line: bytes) -> Reason:
+    """Tell why a line was not decoded: a decoder of certain fields stops at the first that does not fit."""
+    try:
+        tree = _decode_anything(line)
+    except (msgspec.DecodeError, RecursionError):
+        return Reason.NOT_JSON
+    return Reason.BAD_ID if isinstance(tree, dict) else Reason.NOT_AN_OBJECT
 
 
 def _post_id(value: str | int) -> str:
     text = str(value)
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= MAX_POST_ID):
-        msg = f"itemInfos.id is not a positive 63-bit number: {text[:40]!r}"
-        raise UnreadableError(msg)
+        raise UnreadableError(Reason.BAD_ID, f"itemInfos.id is not a positive 63-bit number: {text[:40]!r}")
     return text
 
 
-def _seconds(value: Any, name: str) -> float:
+def _seconds(value: Any, reason: Reason) -> float:
     if isinstance(value, str):
         try:
             value = float(value)
@@ -171,6 +219,5 @@ def _seconds(value: Any, name: str) -> float:
     # Year 9999: what lies beyond is noise, and no record timestamp.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 253_402_300_800:
         found = "missing" if value is None else f"{str(value)[:40]!r}"
-        msg = f"{name} is not a positive number of seconds: {found}"
-        raise UnreadableError(msg)
+        raise UnreadableError(reason, f"not a positive number of seconds: {found}")
     return float(value)

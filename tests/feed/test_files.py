@@ -10,7 +10,8 @@ import pytest
 import zstandard
 from botocore.response import StreamingBody
 
-from feed.files import SourceError, open_output, read_lines
+from feed import files
+from feed.files import Lines, SourceError, open_output, read_lines
 
 LINES = [b'{"a":1}', '{"b":"é😂\u2028x"}'.encode(), b"\xff\xfe not UTF-8", b"  {} "]
 
@@ -78,11 +79,43 @@ def test_s3_objects_and_prefixes(monkeypatch):
             return self
 
         def paginate(self, Bucket, Prefix):  # noqa: N803
-            yield {"Contents": [{"Key": key} for key in objects if key.startswith(Prefix)]}
+            yield {
+                "Contents": [
+                    {"Key": key, "Size": len(objects[key])} for key in sorted(objects) if key.startswith(Prefix)
+                ]
+            }
             yield {}
 
     monkeypatch.setattr("feed.files.boto3.client", lambda service: Client())
     assert list(read_lines(["s3://lake/raw/"])) == [b"1", b"2"]
+    assert list(read_lines(["s3://lake/raw"])) == [b"1", b"2"]
     assert list(read_lines(["s3://lake/raw/hh=01/b.ndjson.gz"])) == [b"2"]
+    assert list(read_lines(["s3://lake"])) == [b"1", b"2"]
+    with pytest.raises(SourceError, match="no object"):
+        list(read_lines(["s3://lake/ra"]))
     with pytest.raises(SourceError, match="no object"):
         list(read_lines(["s3://lake/dead/"]))
+
+
+def test_lines_may_be_read_twice_and_tell_where_they_are(tmp_path):
+    (tmp_path / "a.ndjson").write_bytes(b"1\n" * 300)
+    (tmp_path / "b.ndjson").write_bytes(b"2\n" * 100)
+    lines = Lines([str(tmp_path)])
+    assert lines.repeatable
+    assert list(lines) == list(lines) == [b"1"] * 300 + [b"2"] * 100
+    positions = [lines.position() for _ in lines]
+    assert (positions[0], positions[199], positions[-1]) == ("0% of 2 files", "50% of 2 files", "100% of 2 files")
+    assert not Lines(["-", str(tmp_path)]).repeatable
+
+
+def test_a_missing_source_is_noticed_before_anything_is_read(tmp_path):
+    (tmp_path / "a.ndjson").write_bytes(b"1\n")
+    with pytest.raises(SourceError, match="nowhere"):
+        Lines([str(tmp_path / "a.ndjson"), str(tmp_path / "nowhere")])
+
+
+def test_a_line_without_end_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_LINE", 10)
+    (tmp_path / "a").write_bytes(b"x" * 35 + b"\n" + b"short\n" + b"123456789\n" + b"1234567890\n" + b"end")
+    lines = list(read_lines([str(tmp_path / "a")]))
+    assert lines == [b"x" * 10, b"short", b"123456789", b"1234567890", b"end"]

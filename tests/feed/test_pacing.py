@@ -61,7 +61,25 @@ def test_long_waits_tell_that_they_are_alive():
     clock = Clock()
     told = []
     pacer = Pacer(speedup=1, clock=clock, sleep=clock.sleep, idle=lambda: told.append(clock.now))
-    pacer.wait(0)
-    pacer.wait(10)
+    pacer.wait(1)
+    pacer.wait(11)
     assert len(told) >= 19
     assert max(clock.sleeps) <= 0.5
+
+
+def test_a_long_stop_of_the_sink_is_not_made_up_for_in_one_burst():
+    clock = Clock()
+    pacer = Pacer(rate=10, clock=clock, sleep=clock.sleep)
+    pacer.wait(0)
+    clock.now += 1000
+    for _ in range(100):
+        pacer.wait(0)
+    assert clock.now - 1100 == pytest.approx(5, abs=0.2)
+
+
+def test_posts_of_unknown_time_are_due_at_once():
+    clock = Clock()
+    pacer = Pacer(speedup=1, clock=clock, sleep=clock.sleep)
+    for second, due in ((0, 0), (1000, 0), (0, 0), (1005, 5)):
+        pacer.wait(second)
+        assert clock.now - 100 == pytest.approx(due, abs=0.01)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.stamping import Stamper, Time, UnreadableError, with_time_stamp
+from feed.stamping import MAX_POST_BYTES, Reason, Stamper, Time, UnreadableError, latest, with_time_stamp
 
 NAMES = st.one_of(st.sampled_from(["time_stamp", "time", "text", 'x"y', "\\"]), st.text(max_size=8))
 JSON = st.recursive(
@@ -65,7 +64,7 @@ def post(post_id="42", time_stamp=1_600_000_000.5, create_time="1500000000", **i
 
 def test_keep_leaves_the_bytes_alone():
     raw = post()
-    assert Stamper().stamp(raw) == ("42", 1_600_000_000.5, raw)
+    assert Stamper().stamp(raw) == ("42", 1_600_000_000.5, 1_600_000_000.5, raw)
 
 
 def test_now_is_the_clock():
@@ -79,16 +78,28 @@ def test_create_time_is_taken_from_the_post():
 
 
 def test_shift_keeps_distances():
-    stamper = Stamper(Time.SHIFT, datetime(2025, 1, 1, tzinfo=UTC))
-    base = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
-    times = [stamper.stamp(post(time_stamp=seconds)).time_stamp - base for seconds in (1000.0, 1060.5, 990.25)]
-    assert times == [0, 60.5, -9.75]
+    stamper = Stamper(Time.SHIFT, shift=10_000)
+    stamped = [stamper.stamp(post(time_stamp=seconds)) for seconds in (1000.0, 1060.5, 990.25)]
+    assert [each.time_stamp for each in stamped] == [11_000, 11_060.5, 10_990.25]
+    assert [each.happened for each in stamped] == [1000, 1060.5, 990.25]
+    assert [msgspec.json.decode(each.value)["time_stamp"] for each in stamped] == [11_000, 11_060.5, 10_990.25]
 
 
 def test_shift_falls_back_on_create_time():
-    stamper = Stamper(Time.SHIFT, clock=lambda: 2_000_000_000.0)
-    assert stamper.stamp(post(time_stamp=None)).time_stamp == 2_000_000_000
-    assert stamper.stamp(post(time_stamp=None, create_time="1500000007")).time_stamp == 2_000_000_007
+    assert Stamper(Time.SHIFT, shift=7).stamp(post(time_stamp=None)).time_stamp == 1_500_000_007
+
+
+def test_now_remembers_when_it_happened_if_it_can():
+    stamper = Stamper(Time.NOW, clock=lambda: 1_700_000_000.0)
+    posts = [post(), post(time_stamp=None), post(time_stamp=None, create_time=None)]
+    assert [stamper.stamp(each).happened for each in posts] == [1_600_000_000.5, 1_500_000_000, 0]
+
+
+def test_the_latest_post_of_lines_in_any_order():
+    lines = [post(time_stamp=5), b"nonsense", post(time_stamp=9), post(time_stamp=None, create_time="7")]
+    assert latest(lines) == 9
+    assert latest([*lines, post(time_stamp=None, create_time="11")]) == 11
+    assert latest([b"nonsense"]) is None
 
 
 def test_a_number_in_quotes_and_a_bare_id_are_understood():
@@ -100,31 +111,39 @@ def test_a_post_with_broken_optional_fields_is_usable():
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "reason"),
     [
-        b"",
-        b"{",
-        b"[]",
-        b"17",
-        post()[:-3],
-        post(post_id=None),
-        post(post_id="x"),
-        post(post_id="٤٢"),
-        post(post_id="0"),
-        post(post_id=str(2**63)),
-        post(post_id="9" * 5000),
-        post(time_stamp=None),
-        post(time_stamp="soon"),
-        post(time_stamp=True),
-        post(time_stamp=0),
-        post(time_stamp=-5),
-        post(time_stamp=10**15),
-        post(text="x").replace(b'"x"', b'"\xff\xfe"'),
-        b'{"time_stamp":1}',
-        b'{"itemInfos":null,"time_stamp":1}',
-        b"[" * 100_000,
+        (b"", Reason.NOT_JSON),
+        (b"{", Reason.NOT_JSON),
+        (post()[:-3], Reason.NOT_JSON),
+        (b"[" * 100_000, Reason.NOT_JSON),
+        (b"[]", Reason.NOT_AN_OBJECT),
+        (b"17", Reason.NOT_AN_OBJECT),
+        (b'{"time_stamp":1}', Reason.BAD_ID),
+        (b'{"itemInfos":null,"time_stamp":1}', Reason.BAD_ID),
+        (post(post_id=None), Reason.BAD_ID),
+        (post(post_id="x"), Reason.BAD_ID),
+        (post(post_id="٤٢"), Reason.BAD_ID),
+        (post(post_id="0"), Reason.BAD_ID),
+        (post(post_id=str(2**63)), Reason.BAD_ID),
+        (post(post_id="9" * 5000), Reason.BAD_ID),
+        (post(time_stamp=None), Reason.BAD_TIME_STAMP),
+        (post(time_stamp="soon"), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=True), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=0), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=-5), Reason.BAD_TIME_STAMP),
+        (post(time_stamp=10**15), Reason.BAD_TIME_STAMP),
+        (post(text="x").replace(b'"x"', b'"\xff\xfe"'), Reason.NOT_UTF8),
+        (post(text="x" * MAX_POST_BYTES), Reason.TOO_LARGE),
     ],
 )
-def test_what_cannot_be_used_is_unreadable(raw):
-    with pytest.raises(UnreadableError):
+def test_what_cannot_be_used_is_unreadable(raw, reason):
+    with pytest.raises(UnreadableError) as unreadable:
         Stamper().stamp(raw)
+    assert unreadable.value.reason is reason
+
+
+def test_a_post_without_create_time_has_none():
+    with pytest.raises(UnreadableError) as unreadable:
+        Stamper(Time.CREATE_TIME).stamp(post(create_time=None))
+    assert unreadable.value.reason is Reason.BAD_CREATE_TIME
