@@ -67,6 +67,8 @@ class JobServer:
     ) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
+        if self._addresses is None:
+            self._process.kill()  # still starting, it does not listen to its input yet
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
