@@ -27,6 +27,7 @@ ORIGINAL_SOUND = -1
 """Sound number of a post that has its author's own."""
 
 _AUTHORS_PER_POST = 0.4
+_OWN_SUBJECT_SHARE = 0.8
 _URL_SHARE, _MENTION_SHARE, _DIGITS_SHARE = 0.02, 0.08, 0.03
 
 
@@ -35,7 +36,7 @@ class Draft(NamedTuple):
 
     Attributes:
         second: event time, seconds into the day.
-        author: number of the author; those of a language are spread over all numbers.
+        author: number of the author; its remainder by the number of subjects is the subject that is mostly theirs.
         language: index in ``LANGUAGES``.
         text: what the author wrote.
         tags: its hashtags, with ``#``.
@@ -72,7 +73,10 @@ class Composer:
 
     def __init__(self, vocabulary: Vocabulary, posts: int) -> None:
         self._vocabulary = vocabulary
-        self.authors_per_language = [max(20, int(posts * _AUTHORS_PER_POST * each.share)) for each in LANGUAGES]
+        # Multiples of the subjects, so that an author's number tells the subject that is mostly theirs.
+        self.authors_per_language = [
+            len(SUBJECTS) * max(2, int(posts * _AUTHORS_PER_POST * each.share / len(SUBJECTS))) for each in LANGUAGES
+        ]
         self._author_base = np.concatenate(([0], np.cumsum(self.authors_per_language)))
         self._author_count = np.array(self.authors_per_language)
         self._challenge_of_tag = {challenge.tag.casefold(): challenge for challenge in vocabulary.challenges}
@@ -95,7 +99,7 @@ class Composer:
             for slots in (vocabulary.words, vocabulary.tags, vocabulary.emoji)
         )
         languages = classes // len(SUBJECTS)
-        authors = self._authors(languages, rng)
+        authors = self._authors(languages, classes % len(SUBJECTS), rng)
         # A power of a uniform number favours the first sounds: a few are everywhere.
         sounds = languages * SOUNDS_PER_LANGUAGE + (rng.random(count) ** 3 * SOUNDS_PER_LANGUAGE).astype(np.int64)
         sounds[rng.random(count) < 0.3] = ORIGINAL_SOUND
@@ -133,7 +137,7 @@ class Composer:
         count = int(rng.poisson(event.excess[window - event.first]))
         language = event.class_ // len(SUBJECTS)
         languages = np.full(count, language)
-        authors = self._authors(languages, rng)
+        authors = self._authors(languages, np.full(count, event.class_ % len(SUBJECTS)), rng)
         sounds = language * SOUNDS_PER_LANGUAGE + rng.integers(0, SOUNDS_PER_LANGUAGE, count)
         match event.cause:
             case Cause.CHALLENGE:
@@ -168,9 +172,11 @@ class Composer:
         last = self._author_base[language + 1] - 1 - (event.number * 15) % max(1, self._author_count[language] - 15)
         return np.asarray(last - np.arange(count))
 
-    def _authors(self, languages: IntArray, rng: np.random.Generator) -> IntArray:
+    def _authors(self, languages: IntArray, subjects: IntArray, rng: np.random.Generator) -> IntArray:
         counts = self._author_count[languages]
         rank = np.minimum(rng.pareto(0.5, len(languages)) * 3, 1e12).astype(np.int64) % counts
+        faithful = rng.random(len(languages)) < _OWN_SUBJECT_SHARE
+        rank[faithful] += (subjects - rank % len(SUBJECTS))[faithful]
         return np.asarray(self._author_base[languages] + rank)
 
     def _fill(

@@ -39,6 +39,20 @@ class Cause(StrEnum):
     SPAM = "copy_paste_spam"
 
 
+class WindowTruth(msgspec.Struct, frozen=True):
+    """What an event does in one window.
+
+    Attributes:
+        window_start: ISO 8601 in UTC.
+        expected: mentions of the keyword without the event.
+        expected_excess: mentions that the event adds; those in the posts are Poisson distributed around it.
+    """
+
+    window_start: str
+    expected: float
+    expected_excess: float
+
+
 class Truth(msgspec.Struct, frozen=True):
     """One line of the truth file; times are ISO 8601 in UTC, ``end`` exclusive."""
 
@@ -48,6 +62,7 @@ class Truth(msgspec.Struct, frozen=True):
     start: str
     end: str
     expected_excess: float
+    windows: list[WindowTruth]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,8 @@ class Event:
         keyword: what is mentioned more.
         class_: language and subject of its posts.
         first, last: its windows, both inclusive.
-        excess: expected additional mentions in each of them.
+        usual: expected mentions in each of them without the event.
+        excess: expected additional ones.
     """
 
     number: int
@@ -69,16 +85,22 @@ class Event:
     class_: int
     first: int
     last: int
+    usual: FloatArray
     excess: FloatArray
 
     def truth(self, day: date) -> Truth:
         """Return its line of the truth file."""
         start, end = window_start(day, self.first), window_start(day, self.last + 1)
-        return Truth(self.keyword, self.shape, self.cause, _iso(start), _iso(end), round(float(self.excess.sum()), 2))
+        windows = [
+            WindowTruth(_iso(window_start(day, self.first + i)), round(usual, 2), round(excess, 2))
+            for i, (usual, excess) in enumerate(zip(self.usual.tolist(), self.excess.tolist(), strict=True))
+        ]
+        total = round(float(self.excess.sum()), 2)
+        return Truth(self.keyword, self.shape, self.cause, _iso(start), _iso(end), total, windows)
 
 
 def plan_events(
-    count: int, vocabulary: Vocabulary, rates: FloatArray, inclusion: Probabilities, seed: Sequence[int]
+    count: int, vocabulary: Vocabulary, rates: Probabilities, inclusion: Probabilities, seed: Sequence[int]
 ) -> list[Event]:
     """Choose the events of a day; all shapes take turns, keywords are distinct.
 
@@ -86,7 +108,7 @@ def plan_events(
         count: number of events.
         vocabulary: what organic posts speak of.
         rates: expected mentions per window and keyword, shape (WINDOWS_PER_DAY, keywords).
-        inclusion: ``Vocabulary.inclusion``; tells the class that a keyword belongs to.
+        inclusion: probability of a keyword in a post of a class; tells the class that it belongs to.
         seed: of the choice.
     """
     rng = np.random.default_rng(list(seed))
@@ -103,10 +125,11 @@ def plan_events(
         profile = _profile(shape, rng)
         first = int(rng.integers(4, WINDOWS_PER_DAY - len(profile) - 2))
         index = vocabulary.keyword_number.get(keyword)
-        usual = float(rates[first : first + len(profile), index].mean()) if index is not None else 0.0
-        height = rng.uniform(10, 30) + usual * rng.uniform(1.5, 4) + 4 * np.sqrt(usual)
         last = first + len(profile) - 1
-        events.append(Event(number, keyword, shape, cause, class_, first, last, profile * height))
+        usual = np.zeros(len(profile)) if index is None else rates[first : last + 1, index].astype(np.float64)
+        mean = float(usual.mean())
+        height = rng.uniform(10, 30) + mean * rng.uniform(1.5, 4) + 4 * np.sqrt(mean)
+        events.append(Event(number, keyword, shape, cause, class_, first, last, usual, profile * height))
     return events
 
 

@@ -11,11 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from feed.rhythm import WINDOWS_PER_DAY, class_noise, day_number, expected_posts, window_start
-from feed.vocabulary import CLASSES, FloatArray, IntArray, Probabilities, Vocabulary
+from feed.rates import Rates
+from feed.rhythm import WINDOWS_PER_DAY, class_noise, day_number, expected_posts, surge, window_start
+from feed.vocabulary import CLASSES, FloatArray, IntArray
 
 _RARE = 2.0
 """Mentions a day below which a keyword's noise is lost in that of counting."""
+
+_CALM = 2.0
+_SURGE_SHARE = 0.3
+"""Part of the days on which the whole platform rises for some hours."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +51,12 @@ class DayCounts:
 class History:
     """Draws the counts of days before a simulated one."""
 
-    def __init__(
-        self, vocabulary: Vocabulary, inclusion: Probabilities, reference: date, posts: int, seed: int
-    ) -> None:
-        self._vocabulary = vocabulary
-        self._inclusion = inclusion
+    def __init__(self, rates: Rates, reference: date, posts: int, surge_height: float, seed: int) -> None:
+        self._rates = rates
         self._reference = reference
         self._posts = posts
+        self._surge_height = surge_height
         self._seed = seed
-        self._trend = vocabulary.trend(day_number(reference))
 
     def days(self, count: int) -> Iterator[DayCounts]:
         """Yield the ``count`` days before the reference, oldest first."""
@@ -64,24 +66,26 @@ class History:
     def _day(self, day: date) -> DayCounts:
         rng = np.random.default_rng([self._seed, day_number(day), self._posts, 9])
         posts = expected_posts(day, self._posts, self._reference) * class_noise(rng, WINDOWS_PER_DAY, CLASSES)
+        posts *= surge(rng, self._surge_height, _SURGE_SHARE)[:, None]
         totals = rng.poisson(posts.sum(axis=1))
-        # Small drifts of popularity scale a keyword's probability, so the reference day's need not be computed anew.
-        drift = (self._vocabulary.trend(day_number(day)) / self._trend).astype(np.float32)
-        rates: NDArray[np.float32] = (posts.astype(np.float32) @ self._inclusion) * drift
+        vocabulary = self._rates.vocabulary
+        rates, steady = self._rates.expected(day, posts)
         daily = rates.sum(axis=0)
-        common, rare = np.flatnonzero(daily >= _RARE), np.flatnonzero(daily < _RARE)
-        volatility = self._vocabulary.volatility[common]
+        # A rare keyword's noise is lost in that of counting, unless it jumps; a challenge's are never rare.
+        is_rare = (daily < _RARE) & (vocabulary.volatility > _CALM) & (steady[0] == 0)
+        common, rare = np.flatnonzero(~is_rare), np.flatnonzero(is_rare)
+        volatility = vocabulary.volatility[common]
         numbers, mentions = [], []
         for window in range(WINDOWS_PER_DAY):
             noisy = rates[window, common] * rng.standard_gamma(volatility) / volatility
-            counted = rng.poisson(noisy)
+            counted = rng.poisson(noisy + steady[window, common])
             found = self._rare(rates[window, rare], rng)
             index = np.concatenate((common[counted > 0], rare[found[0]]))
             many = np.minimum(np.concatenate((counted[counted > 0], found[1])), totals[window])
             order = np.argsort(index)
             numbers.append(index[order])
             mentions.append(many[order])
-        return DayCounts(day, self._vocabulary.keywords, totals, numbers, mentions)
+        return DayCounts(day, vocabulary.keywords, totals, numbers, mentions)
 
     @staticmethod
     def _rare(rates: FloatArray | NDArray[np.float32], rng: np.random.Generator) -> tuple[IntArray, IntArray]:

@@ -12,10 +12,13 @@ import msgspec
 import numpy as np
 
 from feed.composition import ORIGINAL_SOUND, Draft
-from feed.lexicon import LANGUAGES
+from feed.lexicon import LANGUAGES, SUBJECTS
 from feed.vocabulary import IntArray
 
 _HEX_PER_POST = 386
+_MAX_POSTS = 10_000_000
+"""Posts of one run whose ids differ from those of the days before and after."""
+
 _HOST = "https://p16.cdn.example.com"
 _encode = msgspec.json.Encoder().encode
 
@@ -46,7 +49,8 @@ class Renderer:
     def __init__(self, seed: int, midnight: int) -> None:
         self._midnight = midnight
         self._cached: dict[tuple[str, str | int], bytes] = {}
-        self._serial = 0
+        # Posts of neighbouring days may have been created in the same second.
+        self._serial = midnight // 86_400 % 400 * _MAX_POSTS
         self._salt = seed * 40_503
 
     def render(self, drafts: list[Draft], rng: np.random.Generator) -> list[tuple[float, bytes, bool]]:
@@ -127,14 +131,14 @@ class Renderer:
         key = ("author", author)
         if key not in self._cached:
             chooser = random.Random(f"author {author}")
-            words = " ".join(LANGUAGES[language].words).split()
+            words = LANGUAGES[language].words[author % len(SUBJECTS)].split()
             name = chooser.choice(words)
             self._cached[key] = _encode(
                 {
                     **self._pictures(f"author {author}", "720x720", "1080x1080", "100x100"),
                     "nickName": f"{name.title()} {chooser.choice(('✨', '', '🔥', 'official', str(author % 100)))}".strip(),
                     "secUid": f"MS4wLjABAAAA{chooser.getrandbits(280):070x}",
-                    "signature": " ".join(chooser.sample(words, chooser.randint(0, 8))),
+                    "signature": " ".join(chooser.sample(words, chooser.randint(0, len(words)))),
                     "uniqueId": f"user.{author * 7919 % 9_999_991}",
                     "userId": str(_author_id(author)),
                 }

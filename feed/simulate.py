@@ -1,4 +1,4 @@
-"""Writes a simulated day of posts: ``python -m feed.simulate --output day.ndjson.zst --truth truth.ndjson``.
+"""Writes simulated days of posts: ``python -m feed.simulate --output day.ndjson.zst --truth truth.ndjson``.
 
 Also the counts of the days before it: ``--history 14 --counts counts.csv.gz --totals totals.csv.gz``.
 """
@@ -17,9 +17,8 @@ import msgspec
 
 from feed.files import SourceError, open_output
 from feed.history import write_history
+from feed.progress import Progress
 from feed.simulation import Config, Simulation
-
-_PROGRESS_SECONDS = 2.0
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -28,29 +27,39 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     defaults = Config(date=yesterday)
     parser = argparse.ArgumentParser(
         prog="python -m feed.simulate",
-        description="Simulate one UTC day of TikTok posts (ndjson, about 3.2 KB each), with injected events, broken "
+        description="Simulate days of TikTok posts (ndjson, about 3.2 KB each), with injected events, broken "
         "posts, duplicates and late arrivals; and, quickly, the keyword counts of the days before. The same options "
         "give the same bytes. Send the posts with `python -m feed.produce FILE`.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", metavar="FILE", help="posts: .ndjson, .ndjson.gz, .ndjson.zst, or - for stdout")
-    parser.add_argument("--date", type=date.fromisoformat, default=yesterday, help="UTC day of the posts, YYYY-MM-DD")
+    parser.add_argument("--date", type=date.fromisoformat, default=yesterday, help="first UTC day, YYYY-MM-DD")
+    parser.add_argument("--days", type=int, default=defaults.days, help="number of days, from --date on")
     parser.add_argument(
-        "--posts", type=int, default=defaults.posts, help="ordinary posts; events, surge and duplicates come on top"
+        "--posts",
+        type=int,
+        default=defaults.posts,
+        help="ordinary posts a day; events, surge and duplicates come on top",
     )
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of everything random")
-    parser.add_argument("--events", type=int, default=defaults.events, help="injected events: spikes, ramps, bursts, …")
+    parser.add_argument(
+        "--events", type=int, default=defaults.events, help="injected events a day: spikes, ramps, bursts, …"
+    )
     parser.add_argument("--truth", metavar="FILE", help="where to write what was injected, as ndjson")
     parser.add_argument(
-        "--surge", type=float, default=defaults.surge, help="height of one rise of the whole platform; 1: none"
+        "--surge", type=float, default=defaults.surge, help="height of one rise of the whole platform a day; 1: none"
     )
     for name, meaning in (
         ("share_malformed", "posts with optional fields missing, null or of the wrong type"),
         ("share_unreadable", "posts that cannot be read: cut off, no id, no time_stamp, not UTF-8"),
         ("share_duplicates", "posts that come twice"),
-        ("share_late", "posts that come up to ten minutes late"),
+        ("share_late", "posts that come up to --max_lateness late; all others come seconds late"),
+        ("share_too_late", "posts that come when the stream has closed their window for good"),
     ):
         parser.add_argument(f"--{name}", type=float, metavar="SHARE", default=getattr(defaults, name), help=meaning)
+    parser.add_argument(
+        "--max_lateness", type=float, metavar="SECONDS", default=defaults.max_lateness, help="the stream allows 900"
+    )
     history = parser.add_argument_group("history", "counts of the days before --date, from the rates of the posts")
     history.add_argument("--history", type=int, metavar="DAYS", default=0, help="number of days; 0: none")
     history.add_argument("--counts", metavar="FILE.csv.gz", help="keyword,window_start,mentions (absent: 0)")
@@ -111,19 +120,17 @@ def _write_truth(simulation: Simulation, name: str) -> None:
 
 
 def _write_posts(simulation: Simulation, name: str) -> None:
-    began = told = time.monotonic()
     lines = size = 0
+    expected = simulation.config.posts * simulation.config.days
+    progress = Progress(lambda seconds: f"{lines:,} of about {expected:,} posts, {lines / max(seconds, 1e-3):,.0f}/s")
     with open_output(name) as output:
         for line in simulation.lines():
             output.write(line)
             output.write(b"\n")
             lines += 1
             size += len(line) + 1
-            if lines % 1000 == 0 and (now := time.monotonic()) - told >= _PROGRESS_SECONDS:
-                told = now
-                _say(f"{lines:,} of about {simulation.config.posts:,} posts, {lines / (now - began):,.0f} per second")
-    seconds = time.monotonic() - began
-    _say(f"{lines:,} posts, {size / 1e6:,.0f} MB in {seconds:.1f} s: {name}")
+            progress.step()
+    progress.say(f"{lines:,} posts, {size / 1e6:,.0f} MB in {progress.seconds:.1f} s: {name}")
 
 
 def _say(line: str) -> None:

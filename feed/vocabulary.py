@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import stopwordsiso
@@ -37,6 +38,7 @@ CHALLENGE_WORD_SHARE = 0.5
 """Part of a challenge's posts that use each of its own words."""
 
 _UNSPACED = ("ja", "th", "zh")
+_JUMPER_SHARE, _TAIL_WEIGHT = 0.05, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,23 @@ class Slots:
         return draw
 
 
+class Inclusion(NamedTuple):
+    """Probability that a post of a class has a keyword, in two parts whose sum it is; both of shape (CLASSES, keywords).
+
+    Attributes:
+        slots: by its slots, without the class's challenges: varies with the keyword's popularity.
+        challenges: by a challenge: does not.
+    """
+
+    slots: Probabilities
+    challenges: Probabilities
+
+    @property
+    def total(self) -> Probabilities:
+        """Shape (CLASSES, keywords)."""
+        return self.slots + self.challenges
+
+
 class Vocabulary:
     """Atoms (pieces of text), the keywords that they give, and their distributions.
 
@@ -99,7 +118,9 @@ class Vocabulary:
         fillers: stop words of each language, which give no keyword.
         challenges: of all classes, ``CHALLENGES_PER_CLASS`` each.
         challenge_weights: probability of a class's challenges, the same in each class.
-        volatility: shape of the gamma noise of each keyword's popularity; the smaller, the more it jumps.
+        languages: language that each keyword comes from; -1 for what belongs to all, and for a challenge's own.
+        volatility: shape of the gamma noise of each keyword's popularity; the smaller, the more it jumps. Most vary by
+            a fifth from window to window; a few of the long tail jump to several times their usual popularity.
         period, phase: slow trend of each keyword, days.
     """
 
@@ -118,7 +139,9 @@ class Vocabulary:
                 self._atom(surface)
         self._index()
         size = len(self.keywords)
-        self.volatility = np.exp(rng.normal(3.0, 0.8, size))
+        self.languages = self._keyword_languages()
+        jumpers = (rng.random(size) < _JUMPER_SHARE) & self._is_tail()
+        self.volatility = np.where(jumpers, rng.uniform(0.4, 1.5, size), np.exp(rng.normal(3.0, 0.8, size)))
         self.period = rng.uniform(50, 150, size)
         self.phase = rng.uniform(0, 1, size)
 
@@ -132,6 +155,22 @@ class Vocabulary:
         self.keyword_number = numbers
         self.lead = np.array([found[0] if found else len(numbers) for found in self.atom_keywords], dtype=np.int64)
 
+    def _keyword_languages(self) -> IntArray:
+        languages = np.full(len(self.keywords) + 1, -1)
+        for slots in (self.tags, self.words):
+            languages[self.lead[slots.atoms]] = slots.classes // len(SUBJECTS)
+        common = {f"#{tag}" for tag in EVERYWHERE}
+        for challenge in self.challenges:
+            common |= {f"#{challenge.tag}", *challenge.words}
+        languages[[self.lead[self._atoms[surface]] for surface in common]] = -1
+        return languages[:-1]
+
+    def _is_tail(self) -> NDArray[np.bool_]:
+        heaviest = np.zeros(len(self.keywords) + 1)
+        for slots in (self.words, self.tags, self.emoji):
+            np.maximum.at(heaviest, self.lead[slots.atoms], slots.weights)
+        return heaviest[:-1] < _TAIL_WEIGHT
+
     def trend(self, day: float) -> FloatArray:
         """Popularity of each keyword at a day (days since the epoch) relative to its long-term mean."""
         return np.asarray(np.exp(0.12 * np.sin(2 * np.pi * (day / self.period + self.phase))))
@@ -140,9 +179,10 @@ class Vocabulary:
         """Turn a factor per keyword into one per atom."""
         return np.append(keyword_factor, 1.0)[self.lead]
 
-    def inclusion(self, keyword_factor: FloatArray) -> Probabilities:
-        """Probability that a post of a class has a keyword; shape (CLASSES, keywords)."""
-        absent = 1 - self._challenge_probability()
+    def inclusion(self, keyword_factor: FloatArray) -> Inclusion:
+        """Probability that a post of a class has a keyword."""
+        challenge = self._challenge_probability()
+        absent = np.ones_like(challenge)
         factor = self.per_atom(keyword_factor)
         for slots in (self.words, self.tags, self.emoji):
             weights = slots.weights * factor[slots.atoms]
@@ -159,7 +199,27 @@ class Vocabulary:
             np.add.at(flat, np.array(rows) * one.shape[1] + np.array(columns), np.array(values))
             used = np.flatnonzero(flat)
             absent.reshape(-1)[used] *= np.polynomial.polynomial.polyval(1 - flat[used], slots.length)
-        return (1 - absent).astype(np.float32)
+        slots_alone = (1 - absent) * (1 - challenge)
+        return Inclusion(slots_alone.astype(np.float32), challenge.astype(np.float32))
+
+    def competition(self, keyword_factor: FloatArray) -> FloatArray:
+        """Mean factor of what competes for the slots of a class.
+
+        Args:
+            keyword_factor: shape (n, keywords).
+
+        Returns:
+            Shape (n, CLASSES): by how much less probable each keyword is because others of its class are in season.
+        """
+        factor = np.concatenate((keyword_factor, np.ones((len(keyword_factor), 1))), axis=1)
+        total = np.zeros((len(keyword_factor), CLASSES))
+        lengths = 0.0
+        for slots in (self.words, self.tags):
+            length = float(slots.length @ np.arange(len(slots.length)))
+            weighted = factor[:, self.lead[slots.atoms]] * slots.weights
+            total += length * np.add.reduceat(weighted, slots.bounds[:-1], axis=1)
+            lengths += length
+        return np.asarray(total / lengths)
 
     def _challenge_probability(self) -> FloatArray:
         probability = np.zeros((CLASSES, len(self.keywords)))

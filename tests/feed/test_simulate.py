@@ -20,7 +20,7 @@ def test_posts_truth_and_history_are_written(tmp_path):
     assert len(list(read_lines([names["output"]]))) > 300
     truth = [msgspec.json.decode(line) for line in read_lines([names["truth"]])]
     assert len(truth) == 5
-    assert set(truth[0]) == {"keyword", "shape", "cause", "start", "end", "expected_excess"}
+    assert set(truth[0]) == {"keyword", "shape", "cause", "start", "end", "expected_excess", "windows"}
     assert len(list(read_lines([names["totals"]]))) == 2 * 96 + 1
 
 

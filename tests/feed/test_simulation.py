@@ -15,7 +15,9 @@ from feed.composition import Composer
 from feed.events import Cause, Shape
 from feed.history import write_history
 from feed.lexicon import LANGUAGES
-from feed.simulation import MAX_LATENESS_SECONDS, Config, Simulation
+from feed.rates import Rates
+from feed.rhythm import WINDOW_SECONDS, WINDOWS_PER_DAY, expected_posts
+from feed.simulation import TOO_LATE_SECONDS, Config, Simulation
 from transforms.posts import Rejected, decode_post
 from transforms.text import tokenise
 
@@ -129,6 +131,77 @@ def test_history_follows_the_hours_of_the_day(clean):
     assert np.corrcoef(posts, past)[0, 1] > 0.9
 
 
+def test_keywords_have_seasons_of_their_own(clean):
+    """What the history says of the hour in which a keyword peaks, the posts of many days show too."""
+    simulation, _ = clean
+    rates = Rates(simulation.vocabulary, DAY, CLEAN.seed)
+    season = rates.popularity(DAY)
+    swing = season.max(axis=0) / season.min(axis=0)
+    expected = rates.expected(DAY, expected_posts(DAY, CLEAN.posts, DAY)).varying
+    busy = expected.sum(axis=0) > 20
+    assert 0.05 < (swing[busy] > 1.5).mean() < 0.6
+    chosen = np.flatnonzero(busy & (swing > 2.5) & (simulation.vocabulary.volatility > 5))
+    assert len(chosen) >= 5
+    high = season[:, chosen] > np.median(season[:, chosen], axis=0)
+    posted = np.zeros((WINDOWS_PER_DAY, len(simulation.vocabulary.keywords)))
+    for line in Simulation(replace(CLEAN, days=3)).lines():
+        post = decode_post(line, NO_LIMIT)
+        window = int((post.time_stamp - MIDNIGHT) // WINDOW_SECONDS) % WINDOWS_PER_DAY
+        for keyword in tokenise(post.item.text or ""):
+            posted[window, simulation.vocabulary.keyword_number[keyword]] += 1
+    past = np.zeros_like(posted)
+    for day in simulation.history(3):
+        for window, (numbers, mentions) in enumerate(zip(day.numbers, day.mentions, strict=True)):
+            past[window, numbers] += mentions
+    in_season = [(counts[:, chosen] * high).sum() / counts[:, chosen].sum() for counts in (posted, past, expected)]
+    assert min(in_season) > 0.6
+    assert max(in_season) - min(in_season) < 0.05
+
+
+def test_weekend_words_are_weekend_words_in_posts_and_history():
+    monday = replace(CLEAN, date=date(2024, 6, 10), posts=30_000)
+    simulation = Simulation(monday)
+    days = list(simulation.history(7))  # Monday to Sunday
+    week = sum(day.per_keyword() for day in days[:4])
+    weekend = 2 * sum(day.per_keyword() for day in days[5:])
+    rates = Rates(simulation.vocabulary, monday.date, monday.seed)
+    ratio = rates.popularity(date(2024, 6, 8)).mean(axis=0) / rates.popularity(date(2024, 6, 5)).mean(axis=0)
+    for chosen, low, high in ((ratio > 2, 2.0, 5.0), (ratio < 0.5, 0.1, 0.6), (abs(ratio - 1) < 0.2, 0.9, 1.5)):
+        assert low < weekend[chosen].sum() / week[chosen].sum() < high
+
+
+def test_the_history_has_surges_if_the_day_has():
+    peaks = []
+    for surge in (1, 5):
+        totals = [day.totals for day in Simulation(replace(CLEAN, posts=20_000, surge=surge)).history(20)]
+        usual = np.median(totals, axis=0)
+        peaks.append([(day / usual).max() > 2.5 for day in totals])
+    assert not any(peaks[0])
+    assert 1 <= sum(peaks[1]) <= 12
+
+
+def test_several_days_follow_each_other():
+    config = replace(CLEAN, posts=2_000, days=3, events=5, share_late=0.05)
+    simulation = Simulation(config)
+    lines = list(simulation.lines())
+    posts = [decode_post(line, NO_LIMIT) for line in lines]
+    per_day = Counter(int((post.time_stamp - MIDNIGHT) // 86_400) for post in posts)
+    assert sorted(per_day) == [0, 1, 2]
+    assert min(per_day.values()) > 1_700
+    assert len({post.item.id for post in posts}) == len(posts)
+    truth = simulation.truth()
+    assert Counter(event.start[:10] for event in truth) == {"2024-06-05": 5, "2024-06-06": 5, "2024-06-07": 5}
+    assert list(Simulation(config).lines()) == lines
+
+
+def test_ids_of_neighbouring_days_differ():
+    ids = [
+        {decode_post(line, NO_LIMIT).item.id for line in Simulation(replace(CLEAN, date=day, posts=3_000)).lines()}
+        for day in (DAY, date(2024, 6, 6))
+    ]
+    assert not ids[0] & ids[1]
+
+
 def test_counts_are_over_dispersed(clean):
     simulation, _ = clean
     fyp = simulation.vocabulary.keyword_number["fyp"]
@@ -170,7 +243,13 @@ def test_events_add_what_their_truth_says(clean):
     noise = sum(before[event.keyword] + event.expected_excess for event in truth) ** 0.5
     assert abs(excess - expected) < 6 * noise
     for event in truth:
+        assert sum(window.expected_excess for window in event.windows) == pytest.approx(event.expected_excess, abs=0.2)
+        assert event.windows[0].window_start == event.start
+        assert datetime.fromisoformat(event.windows[-1].window_start).timestamp() + 900 == (
+            datetime.fromisoformat(event.end).timestamp()
+        )
         if event.shape is Shape.NEW_KEYWORD:
+            assert all(window.expected == 0 for window in event.windows)
             assert event.keyword not in simulation.vocabulary.keyword_number
 
 
@@ -213,7 +292,7 @@ def test_broken_duplicate_and_late_posts():
         except Rejected as rejected:
             unreadable[rejected.reason] += 1
             continue
-        assert latest - post.time_stamp < MAX_LATENESS_SECONDS
+        assert latest - post.time_stamp < config.max_lateness
         late += latest - post.time_stamp > 60
         latest = max(latest, post.time_stamp)
         duplicates += line in seen
@@ -224,6 +303,23 @@ def test_broken_duplicate_and_late_posts():
     assert 600 < late < 1_300
     malformed = sum(set(msgspec.json.decode(line)["itemInfos"] or ()) != ITEM for line in seen)
     assert malformed > 100
+
+
+def test_posts_that_are_too_late_are_later_than_any_window_waits():
+    config = replace(CLEAN, posts=5_000, share_too_late=0.05)
+    latest, lateness = 0.0, []
+    for line in Simulation(config).lines():
+        seconds = decode_post(line, NO_LIMIT).time_stamp
+        # At the end no younger posts come, so nothing shows how late the last ones are.
+        if seconds < MIDNIGHT + 22 * 3600:
+            lateness.append(latest - seconds)
+        latest = max(latest, seconds)
+    lateness = np.array(lateness)
+    too_late = lateness > 900
+    assert 160 < too_late.sum() < 320
+    assert lateness[~too_late].max() < 60
+    assert lateness[too_late].min() > TOO_LATE_SECONDS[0] - 300  # the youngest post before may be some minutes old
+    assert lateness.max() <= TOO_LATE_SECONDS[1]
 
 
 def test_a_surge_raises_the_whole_platform():
@@ -238,7 +334,17 @@ def test_all_languages_have_words_for_all_subjects():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("posts", 0), ("seed", -1), ("surge", 0.5), ("share_late", 1.5), ("date", date(2040, 1, 1))]
+    ("field", "value"),
+    [
+        ("posts", 0),
+        ("seed", -1),
+        ("surge", 0.5),
+        ("share_late", 1.5),
+        ("date", date(2040, 1, 1)),
+        ("days", 0),
+        ("max_lateness", -1),
+        ("max_lateness", 2_000),
+    ],
 )
 def test_impossible_configurations_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
