@@ -19,9 +19,10 @@ import pytest
 from kafka import KafkaAdminClient
 
 from beam_pipelines.flink import TERMINAL_STATES, Cluster
-from feed.produce import Config as ProducerConfig
+from feed.delivery import Config as DeliveryConfig
 from feed.produce import produce
 from feed.simulation import Config, Simulation
+from feed.topic import TopicConfig
 from local import accounting
 from local import stack as embedded
 from local.settings import ROOT, Settings
@@ -131,7 +132,8 @@ def test_every_post_is_accounted_for(
     disturb: Callable[[Settings], None],
 ) -> None:
     _publish_baselines(tmp_path)
-    produce(lines, ProducerConfig(servers=str(empty_stack.kafka), topic=empty_stack.topic_posts, send_unreadable=True))
+    topic = TopicConfig(servers=str(empty_stack.kafka), name=empty_stack.topic_posts)
+    produce(lines, topic, DeliveryConfig(send_unreadable=True))
     _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=5",
             "--checkpointing_interval=3000")  # fmt: skip
     jobs = {job["name"]: job["state"] for job in Cluster(str(empty_stack.flink)).jobs()}
