@@ -172,9 +172,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
     options = parser.parse_args(arguments)
     if options.time is not Time.SHIFT and (options.shift_by is not None or options.shift_to is not None):
         parser.error("--shift_to and --shift_by need --time shift")
-    if options.partitions < 1:
-        parser.error("--partitions must be at least 1")
     try:
+        topic = TopicConfig(options.bootstrap_servers, options.topic, options.partitions, options.compression)
         config = Config(
             time=options.time,
             shift=options.shift_by or 0.0,
@@ -187,7 +186,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
         parser.error(f"--{error}")
     return Options(
         sources=options.sources,
-        topic=TopicConfig(options.bootstrap_servers, options.topic, options.partitions, options.compression),
+        topic=topic,
         config=config,
         shift_to=options.shift_to,
         shift_given=options.shift_by is not None,
@@ -205,8 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BrokerError, SourceError) as error:
         print(f"feed.produce: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("feed.produce: interrupted at once; what was under way may or may not have arrived", file=sys.stderr)
+    except KeyboardInterrupt:  # outside of sending, or for the second time
+        print("feed.produce: interrupted", file=sys.stderr)
         return 130
 
 
@@ -219,11 +218,13 @@ def _run(options: Options) -> int:
     progress = Progress(lambda seconds: f"{describe(report, seconds)}, {lines.position()}{_waiting(report)}")
     try:
         produce(lines, options.topic, config, report, progress.tell, lambda text: progress.say(f"warning: {text}"))
-    except (BrokerError, SourceError):
-        if report.records:
+    except BrokerError as error:
+        if not report.interrupted:
+            raise
+        progress.say(str(error))
+    finally:
+        if report.records or report.rejected:
             progress.say(_summary(report, options, progress.seconds))
-        raise
-    progress.say(_summary(report, options, progress.seconds))
     return 128 + report.interrupted if report.interrupted else 0
 
 
@@ -260,12 +261,14 @@ def _summary(report: Report, options: Options, seconds: float) -> str:
     if report.interrupted:
         lines[0] = f"interrupted: {lines[0]}"
     if report.delivered < report.records:
-        lines.append(f"only {report.delivered:,} of {report.records:,} are acknowledged by Kafka")
-    else:
+        lines.append(
+            f"only {report.delivered:,} of {report.records:,} are acknowledged by Kafka; the others may have arrived or not"
+        )
+    elif report.records:
         lines[0] += ", all acknowledged"
     if report.rejected:
         lines.append(f"unreadable: {rejects.describe(report.rejected)}; kept in {options.config.rejects}")
-    if report.rejected[Reason.BAD_TIME_STAMP] and options.config.time is Time.KEEP:
+    if report.rejected[Reason.BAD_TIME_STAMP] > report.sent and options.config.time is Time.KEEP:
         lines.append("posts without a time_stamp can be sent with --time create_time, now or shift")
     return "\n".join(lines)
 

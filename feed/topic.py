@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,13 +14,14 @@ from typing import Any, Self
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.codec import has_gzip, has_lz4, has_zstd
-from kafka.errors import InvalidTimestampError, KafkaError, TopicAlreadyExistsError
+from kafka.errors import BrokerResponseError, InvalidTimestampError, KafkaError, TopicAlreadyExistsError
 
 PARTITIONS = 2
 COMPRESSIONS = ("auto", "none", "lz4", "zstd", "gzip")
 PATIENCE_SECONDS = 600.0
 """How long a record may wait for the broker, for instance while that restarts."""
 
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _CONNECT_MS = 8_000
 _REQUEST_MS = 15_000
 _WAIT_SLICE = 0.2
@@ -48,6 +50,14 @@ class TopicConfig:
     partitions: int = PARTITIONS
     compression: str = "auto"
 
+    def __post_init__(self) -> None:
+        if self.partitions < 1:
+            msg = f"partitions must be at least 1, not {self.partitions}"
+            raise ValueError(msg)
+        if not _NAME.fullmatch(self.name):
+            msg = f"topic must be of letters, digits, '.', '_' and '-', not {self.name!r}"
+            raise ValueError(msg)
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -55,6 +65,16 @@ class _Waiting:
 
     records: deque[tuple[Any, int]] = field(default_factory=deque)
     bytes: int = 0
+
+
+class _Producer(KafkaProducer):  # type: ignore[misc]
+    """A producer that can be given up: its own ``close`` first flushes, and raises if the broker is away."""
+
+    given_up = False
+
+    def flush(self, timeout: float | None = None) -> None:
+        if not self.given_up:
+            super().flush(timeout)
 
 
 class Topic:
@@ -88,7 +108,7 @@ class Topic:
         codec = choose_compression(config.compression)
         try:
             self._create()
-            self._producer: Any = KafkaProducer(
+            self._producer: Any = _Producer(
                 bootstrap_servers=config.servers.split(","),
                 client_id="tiktok-feed",
                 enable_idempotence=True,
@@ -102,6 +122,9 @@ class Topic:
                 reconnect_backoff_max_ms=1_000,
                 metrics_enabled=False,
             )
+        except BrokerResponseError as error:
+            msg = f"Kafka at {config.servers} refuses the topic {config.name} ({type(error).__name__})"
+            raise BrokerError(msg) from None
         except (KafkaError, OSError, ValueError) as error:
             msg = (
                 f"no Kafka broker answers at {config.servers} ({_short(error)}): "
@@ -164,8 +187,8 @@ class Topic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(KafkaError):  # what should be safe has been flushed; the rest is given up
-            self._producer.close(timeout=0)
+        self._producer.given_up = True  # what should be safe has been flushed
+        self._producer.close(timeout=0)
 
     def _create(self) -> None:
         name = self._config.name

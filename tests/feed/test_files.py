@@ -6,12 +6,14 @@ import gzip
 import io
 import sys
 
+import boto3
 import pytest
 import zstandard
 from botocore.response import StreamingBody
 
 from feed import files
 from feed.files import Lines, SourceError, open_output, read_lines
+from tests.feed.servers import Storage
 
 LINES = [b'{"a":1}', '{"b":"é😂\u2028x"}'.encode(), b"\xff\xfe not UTF-8", b"  {} "]
 
@@ -119,3 +121,26 @@ def test_a_line_without_end_is_cut_off(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"x" * 35 + b"\n" + b"short\n" + b"123456789\n" + b"1234567890\n" + b"end")
     lines = list(read_lines([str(tmp_path / "a")]))
     assert lines == [b"x" * 10, b"short", b"123456789", b"1234567890", b"end"]
+
+
+@pytest.mark.integration
+def test_a_real_s3_server(tmp_path, monkeypatch):
+    with Storage(tmp_path) as server:
+        for name, value in server.settings.environment.items():
+            if name.startswith("AWS_"):
+                monkeypatch.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="lake")
+        long = [b"%d " % i + b"x" * 3000 for i in range(3_000)]
+        client.put_object(Bucket="lake", Key="raw/hh=00/a.ndjson", Body=b"\n".join(long))
+        client.put_object(Bucket="lake", Key="raw/hh=01/b.ndjson.zst", Body=zstandard.compress(b"1\n2\n"))
+        client.put_object(Bucket="lake", Key="rawer.ndjson", Body=b"3\n")
+        lines = Lines(["s3://lake/raw", "s3://lake/rawer.ndjson"])
+        found, positions = [], set()
+        for each in lines:
+            found.append(each)
+            positions.add(lines.position())
+        assert found == [*long, b"1", b"2", b"3"]
+        assert {"0% of 3 files", "50% of 3 files", "100% of 3 files"} <= positions
+        with pytest.raises(SourceError, match="AWS_ENDPOINT_URL_S3"):
+            Lines(["s3://nowhere/raw"])

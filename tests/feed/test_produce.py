@@ -24,6 +24,7 @@ from feed.simulation import Simulation
 from feed.stamping import Time
 from feed.topic import BrokerError, TopicConfig, choose_compression
 from local.settings import ROOT
+from tests.feed.servers import Broker
 
 
 def line(post_id, time_stamp=5.0):
@@ -60,6 +61,7 @@ def test_durations(text, seconds):
         ["a", "--time", "shift", "--shift_by", "1w"],
         ["a", "--time", "soon"],
         ["a", "--partitions", "0"],
+        ["a", "--topic", "my posts"],
     ],
 )
 def test_senseless_options_end_with_one_line(options, capsys):
@@ -98,6 +100,13 @@ def test_compression():
         choose_compression("snappy")
 
 
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """A broker that runs; tests use topics of their own."""
+    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
 @pytest.fixture
 def topic(broker):
     return TopicConfig(broker.servers, f"posts-{uuid.uuid4().hex[:8]}")
@@ -117,6 +126,14 @@ def records_of(topic):
         return records
     finally:
         consumer.close()
+
+
+def topics_of(servers):
+    admin = KafkaAdminClient(bootstrap_servers=servers)
+    try:
+        return admin.list_topics()
+    finally:
+        admin.close()
 
 
 def command(topic, *arguments):
@@ -219,10 +236,8 @@ def test_an_interrupted_run_says_what_was_delivered(topic, tmp_path, how, code):
         command(topic, "--rate", "500", "--rejects", str(tmp_path / "r"), str(source)),
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    admin = KafkaAdminClient(bootstrap_servers=topic.servers)
-    while topic.name not in admin.list_topics():
+    while topic.name not in topics_of(topic.servers):
         time.sleep(0.1)
-    admin.close()
     time.sleep(1)
     process.send_signal(how)
     _, message = process.communicate(timeout=60)
@@ -231,4 +246,31 @@ def test_an_interrupted_run_says_what_was_delivered(topic, tmp_path, how, code):
     assert 0 < len(records) < 10_000
     assert f"interrupted: {len(records):,} posts" in message
     assert "all acknowledged" in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.integration
+def test_a_broker_that_stays_away_is_waited_for_until_interrupted(tmp_path_factory, tmp_path):
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    source = tmp_path / "posts.ndjson"
+    source.write_bytes(b"\n".join(line(i) for i in range(1, 10_001)))
+    process = subprocess.Popen(
+        command(TopicConfig(broker.servers, "posts"), "--rate", "500", "--rejects", str(tmp_path / "r"), str(source)),
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while not topics_of(broker.servers):
+            time.sleep(0.1)
+        time.sleep(1)
+    finally:
+        broker.stop(signal.SIGKILL)
+    time.sleep(2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "acknowledged by Kafka" in message
     assert "Traceback" not in message
