@@ -21,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psycopg2
 from kafka import KafkaAdminClient
 from rich.console import Console
@@ -32,6 +31,7 @@ from feed.files import read_lines
 from local import accounting, stack
 from local import settings as configuration
 from local.settings import ROOT, Settings, StackError
+from transforms import lake
 
 FOLDER = ROOT / "build" / "demo"
 REPORT = ROOT / "build" / "demo.json"
@@ -129,9 +129,7 @@ def _start_afresh(settings: Settings, reset: bool, console: Console) -> None:
             cluster.cancel(job["jid"])
     with connection, connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-    bucket = boto3.resource("s3").Bucket(settings.bucket)
-    for entry in list(bucket.objects.all()):
-        entry.delete()
+    lake.remove(settings.environment["LAKE"])
     admin = KafkaAdminClient(bootstrap_servers=str(settings.kafka))
     topics = [settings.topic_posts, settings.topic_outliers, settings.topic_dead]
     admin.delete_topics([topic for topic in topics if topic in admin.list_topics()])

@@ -61,6 +61,16 @@ def find(prefix: str) -> Iterator[str]:
     yield from (str(path) for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith("."))
 
 
+def remove(prefix: str) -> None:
+    """Delete every object below a prefix."""
+    for url in list(find(prefix)):
+        if url.startswith("s3://"):
+            bucket, key = _split(url)
+            _s3().delete_object(Bucket=bucket, Key=key)
+        else:
+            Path(url).unlink()
+
+
 def bucket_missing(url: str) -> bool:
     """Tell whether an ``s3://`` address names a bucket that does not exist; raises botocore's errors otherwise."""
     bucket, _ = _split(url)

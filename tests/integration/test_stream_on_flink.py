@@ -26,6 +26,7 @@ from feed.topic import TopicConfig
 from local import accounting
 from local import stack as embedded
 from local.settings import ROOT, Settings
+from transforms import lake
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -59,8 +60,7 @@ def empty_stack(stack: Settings) -> Iterator[Settings]:
     with connection, connection.cursor() as cursor:
         cursor.execute("TRUNCATE outliers, keyword_windows, window_totals")
     connection.close()
-    for entry in list(boto3.resource("s3").Bucket(stack.bucket).objects.all()):
-        entry.delete()
+    lake.remove(os.environ["LAKE"])
     yield stack
     cluster = Cluster(str(stack.flink))
     for job in cluster.jobs():

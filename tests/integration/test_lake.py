@@ -1,0 +1,26 @@
+"""The lake on the real S3 server: more objects than one page of a listing holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.settings import Settings
+from transforms import lake
+
+
+@pytest.mark.integration
+def test_many_objects_are_found_and_removed(stack: Settings) -> None:
+    prefix = f"s3://{stack.bucket}/many"
+    urls = [f"{prefix}/{i:05d}" for i in range(1_203)]
+    for url in urls:
+        lake.put(url, b"x")
+    assert list(lake.find(f"{prefix}/")) == urls
+    assert lake.get(urls[-1]) == b"x"
+    lake.remove(f"{prefix}/")
+    assert list(lake.find(f"{prefix}/")) == []
+
+
+@pytest.mark.integration
+def test_a_missing_bucket_is_told_from_a_present_one(stack: Settings) -> None:
+    assert not lake.bucket_missing(f"s3://{stack.bucket}/raw")
+    assert lake.bucket_missing("s3://no-such-bucket-here/raw")
