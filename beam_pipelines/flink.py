@@ -17,8 +17,6 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from apache_beam.transforms.external import JavaJarExpansionService
-
 from beam_pipelines.errors import ROOT, UserError
 from local import jars
 
@@ -68,7 +66,6 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
     worker = {"command": str(WORKER_BOOT), "env": {"PATH": search_path, "PYTHONPATH": str(ROOT)}}
     defaults = {
         "flink_master": os.environ.get("FLINK_MASTER", "127.0.0.1:8081"),
-        "flink_job_server_jar": str(job_server_jar()),
         "flink_version": "1.19",
         "environment_type": "PROCESS",
         "environment_config": json.dumps(worker),
@@ -77,24 +74,11 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
         "checkpointing_interval": "10000",  # ms; a cluster's own setting is not applied to Beam's jobs
         "max_bundle_size": "20000",
         "max_bundle_time_mills": "1000",
-        "max_cache_memory_usage_mb": "100",  # of state and side inputs in a worker; without the option it is none
+        "max_cache_memory_usage_mb": "100",  # of state in a worker; without the option it is none
         "job_name": "tiktok-stream",
     }
     added = [f"--{name}={value}" for name, value in defaults.items() if not option(argv, name)]
     return [*argv, *added, *(flag for flag in FLAGS if flag not in argv)]
-
-
-def expansion_service() -> JavaJarExpansionService:
-    """Return the service that expands ``ReadFromKafka``: Java in the task manager, a native Flink source."""
-    return JavaJarExpansionService(
-        str(job_server_jar()),
-        extra_args=[
-            "expansion",
-            "{{PORT}}",
-            "--defaultEnvironmentType=EMBEDDED",
-            "--experiments=use_deprecated_read",
-        ],
-    )
 
 
 class Cluster:

@@ -23,11 +23,12 @@ from pathlib import Path
 import apache_beam as beam
 import msgspec
 from apache_beam.io.kafka import ReadFromKafka
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 
 from beam_pipelines import flink
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.errors import UserError, start
+from beam_pipelines.job_server import JobServer
 from beam_pipelines.preflight import check_servers
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from detection.baselines import BaselineTable
@@ -61,7 +62,7 @@ def read_file(path: str) -> Iterator[RawRecord]:
             yield RawRecord(path, 0, offset, timestamp_ms, line.rstrip(b"\n"))
 
 
-def _records(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[RawRecord]:
+def _records(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str) -> beam.PCollection[RawRecord]:
     if config.input:
         return pipeline | "File" >> beam.Create([config.input]) | "ReadFile" >> beam.FlatMap(read_file)
     return (
@@ -78,7 +79,7 @@ def _records(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[
             timestamp_policy=ReadFromKafka.create_time_policy,
             with_metadata=True,  # an archived post's place is its partition and offset
             commit_offset_in_finalize=False,
-            expansion_service=flink.expansion_service(),
+            expansion_service=expansion_service,
         )
         | "Record" >> beam.Map(from_kafka)
     )
@@ -93,9 +94,9 @@ def _baselines(config: StreamConfig) -> Callable[[], Baselines]:
     return partial(FixedBaselines, table)
 
 
-def build(pipeline: beam.Pipeline, config: StreamConfig) -> beam.PCollection[ScoredWindow]:
+def build(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str = "") -> beam.PCollection[ScoredWindow]:
     """Put the stream together; labels and metrics are stable, for savepoints and dashboards depend on them."""
-    batches = _records(pipeline, config) | "BatchRecords" >> BatchRecords()
+    batches = _records(pipeline, config, expansion_service) | "BatchRecords" >> BatchRecords()
     batches | "ArchivePosts" >> ArchivePosts(f"{config.lake}/raw")
     decoded = batches | "DecodePosts" >> DecodePosts()
     dead = decoded[DecodePosts.DEAD]
@@ -148,7 +149,6 @@ def run(argv: Sequence[str]) -> int:
         msg = "--input runs on the DirectRunner: leave --runner out"
         raise UserError(msg)
     options.view_as(StandardOptions).streaming = True
-    check_servers(config)
     return _run_on_flink(options, config)
 
 
@@ -167,23 +167,32 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
     details = options.get_all_options()
     master, name = details["flink_master"], details["job_name"]
     cluster = None if master == flink.LOCAL else flink.Cluster(master)
-    known: set[str] = set()
-    if cluster is not None:
-        cluster.check_slots(int(details["parallelism"]))
-        known = {job["jid"] for job in cluster.jobs()}
-    pipeline = beam.Pipeline(options=options)
-    build(pipeline, config)
-    print(
-        f"submitting {name} to {'an embedded Flink' if cluster is None else cluster.url} …", file=sys.stderr, flush=True
-    )
-    result = pipeline.run()
-    if cluster is None:
-        result.wait_until_finish()
-        return 0
-    job_id = cluster.wait_for_start(name, known)
+    with JobServer(flink.job_server_jar(), master) as server:  # Java starts while the checks and the build go on
+        check_servers(config)
+        known: set[str] = set()
+        if cluster is not None:
+            cluster.check_slots(int(details["parallelism"]))
+            known = {job["jid"] for job in cluster.jobs()}
+        options.view_as(PortableOptions).job_endpoint = server.job_endpoint
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline, config, server.expansion_service)
+        where = "an embedded Flink" if cluster is None else cluster.url
+        print(f"submitting {name} to {where} …", file=sys.stderr, flush=True)
+        result = pipeline.run()
+        if cluster is None:
+            try:
+                result.wait_until_finish()
+            except KeyboardInterrupt:
+                result.cancel()  # or Beam's own thread complains that the job server is gone
+                raise
+            return 0
+        job_id = cluster.wait_for_start(name, known)
     print(f"running: {cluster.url}/#/job/running/{job_id}", file=sys.stderr, flush=True)
-    if config.detach:
-        return 0
+    return 0 if config.detach else _follow(cluster, job_id, name)
+
+
+def _follow(cluster: flink.Cluster, job_id: str, name: str) -> int:
+    """Wait for the end of a job; Ctrl-C cancels it."""
     try:
         while (state := cluster.state(job_id)) not in flink.TERMINAL_STATES:
             time.sleep(2)
