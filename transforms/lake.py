@@ -19,8 +19,9 @@ from botocore.config import Config
 
 @lru_cache(maxsize=1)
 def _s3() -> Any:
-    # Endpoint and credentials: the environment or AWS's default chain. Clients are safe to share between threads.
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+    # Endpoint and credentials: the environment or AWS's default chain, at the first use; a session of its own, for
+    # boto3's default one keeps what somebody else in the process first found. Clients are safe to share between threads.
+    return boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psutil
 import psycopg2
 import pytest
@@ -90,9 +89,8 @@ def _until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECON
         time.sleep(0.5)
 
 
-def _archive_has_begun(stack: Settings) -> bool:
-    found = boto3.client("s3").list_objects_v2(Bucket=stack.bucket, Prefix="raw/")
-    return bool(found["KeyCount"] > 1)
+def _archive_has_begun() -> bool:
+    return len(list(lake.find(f"{os.environ['LAKE']}/raw/"))) > 1
 
 
 def _below_task_manager(stack: Settings) -> tuple[psutil.Process, list[psutil.Process]]:
@@ -139,7 +137,7 @@ def test_every_post_is_accounted_for(
     running = [job["name"] for job in Cluster(str(empty_stack.flink)).jobs() if job["state"] == "RUNNING"]
     assert running == ["tiktok-stream"]
 
-    _until(lambda: _archive_has_begun(empty_stack), "the first posts in the archive")
+    _until(_archive_has_begun, "the first posts in the archive")
     disturb(empty_stack)
     connection = psycopg2.connect("")
     _until(
