@@ -21,6 +21,8 @@ def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
     """Run a main program: settings from ``.env``, one line for a user's error, 130 for Ctrl-C."""
     load_dotenv(ROOT / ".env")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # What its client tries before it gives up is told once, as the error.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # Beam finds fault with its own periodic impulse.
     logging.getLogger("apache_beam.transforms.core").setLevel(logging.ERROR)
     # Options that only the Java side knows are announced as unparseable, then passed on all the same.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +14,8 @@ from beam_pipelines.errors import UserError
 from beam_pipelines.stream_options import StreamConfig
 from transforms import lake
 
+CONNECT_SECONDS = 10
+
 
 def check_servers(config: StreamConfig) -> None:
     """See that Kafka, the lake and Postgres are there, before a job fails for want of them.
@@ -21,10 +24,13 @@ def check_servers(config: StreamConfig) -> None:
         UserError: one is not; the message says which and what to do.
     """
     try:
+        # Kafka's client would go on trying for half a minute.
+        host, _, port = config.bootstrap_servers.split(",")[0].rpartition(":")
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers.split(","), request_timeout_ms=10_000)
         topics = set(admin.list_topics())
         admin.close()
-    except KafkaError as error:
+    except (KafkaError, OSError, ValueError) as error:
         msg = (
             f"no Kafka broker at {config.bootstrap_servers} ({error}): start it with `make up`, "
             "or set KAFKA_BOOTSTRAP_SERVERS"
@@ -43,9 +49,10 @@ def check_servers(config: StreamConfig) -> None:
         msg = f"the bucket of {config.lake} does not exist: `make up` creates that of LAKE; or name another with --lake"
         raise UserError(msg)
     try:
-        connection = psycopg2.connect("", connect_timeout=10)
+        connection = psycopg2.connect("", connect_timeout=CONNECT_SECONDS)
     except psycopg2.OperationalError as error:
-        msg = f"no connection to Postgres: {str(error).strip()}: start it with `make up`, or see PGHOST … in .env"
+        cause = str(error).strip().splitlines()[0]
+        msg = f"no connection to Postgres: {cause}: start it with `make up`, or see PGHOST … in .env"
         raise UserError(msg) from None
     with connection, connection.cursor() as cursor:
         for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):

@@ -73,7 +73,8 @@ def run(argv: Sequence[str]) -> int:
         connection = psycopg2.connect("", application_name="stats")
         version = publish(connection, DETECTORS[options.detector](), history)
     except psycopg2.OperationalError as error:
-        msg = f"no connection to Postgres: {str(error).strip()}: start it with `make up`, or set PGHOST, PGPORT …"
+        cause = str(error).strip().splitlines()[0]
+        msg = f"no connection to Postgres: {cause}: start it with `make up`, or set PGHOST, PGPORT …"
         raise UserError(msg) from None
     print(f"baselines version {version}: {len(history.keywords):,} keywords, {history.windows:,} windows")
     return 0

@@ -26,6 +26,7 @@ from apache_beam.io.kafka import ReadFromKafka
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 
 from beam_pipelines import flink
+from beam_pipelines.command_line import check_known
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.errors import UserError, start
 from beam_pipelines.job_server import JobServer
@@ -136,6 +137,7 @@ def run(argv: Sequence[str]) -> int:
         StreamOptions._add_argparse_args(parser)
         parser.print_help()
         return 0
+    check_known(argv)
     on_flink = flink.wants_flink(argv)
     arguments = flink.with_defaults(argv) if on_flink else list(argv)
     options = PipelineOptions(arguments)

@@ -148,9 +148,12 @@ def _watch(connection: Any, expected: accounting.Recount, settings: Settings, co
         total = sum(found.values())
         if total != seen:
             seen, moved = total, time.monotonic()
-        console.print(f"  counted {total:,} of {goal:,} posts in {len(found)} windows", end="\r")
+            # On a terminal the line is drawn anew; in a log each step is a line.
+            end = "\r" if console.is_terminal else "\n"
+            console.print(f"  counted {total:,} of {goal:,} posts in {len(found)} windows", end=end)
         if total >= goal or time.monotonic() - moved > PATIENCE_SECONDS:
-            console.print()
+            if console.is_terminal:
+                console.print()
             return found
         if not any(job["name"] == JOB and job["state"] not in TERMINAL_STATES for job in cluster.jobs()):
             message = f"the job {JOB} has ended: see {cluster.url} and `make logs`"

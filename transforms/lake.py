@@ -75,9 +75,10 @@ def remove(prefix: str) -> None:
 def bucket_missing(url: str) -> bool:
     """Tell whether an ``s3://`` address names a bucket that does not exist; raises botocore's errors otherwise."""
     bucket, _ = _split(url)
+    client = boto3.Session().client("s3", config=Config(retries={"max_attempts": 1}, connect_timeout=5))
     try:
-        _s3().head_bucket(Bucket=bucket)
-    except _s3().exceptions.ClientError as error:
+        client.head_bucket(Bucket=bucket)
+    except client.exceptions.ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
             return True
         raise
