@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import psutil
 import psycopg2
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaConsumer
 
 from beam_pipelines.flink import TERMINAL_STATES, Cluster
 from feed.delivery import Config as DeliveryConfig
@@ -150,11 +151,11 @@ def test_every_post_is_accounted_for(
     assert accounting.dead_letters(prefix) == expected.dead > 0
     often = {pair: mentions for pair, mentions in expected.mentions.items() if mentions >= 2}
     _until(lambda: accounting.counted_mentions(connection) == often, "keyword windows equal to a recount", 60)
-    _check_outliers(connection, expected)
+    _check_copies(_check_outliers(connection, expected), empty_stack)
     connection.close()
 
 
-def _check_outliers(connection: Any, expected: accounting.Recount) -> None:
+def _check_outliers(connection: Any, expected: accounting.Recount) -> set[tuple[str, int]]:
     """Each outlier is what the rule says of the counts: mentions at or above mean + 2.5 standard deviations."""
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT max(version) FROM baseline_versions")
@@ -176,3 +177,33 @@ def _check_outliers(connection: Any, expected: accounting.Recount) -> None:
     }
     assert found == should
     assert found, "no outlier in a day with injected events"
+    return set(found)
+
+
+def _check_copies(found: set[tuple[str, int]], stack: Settings) -> None:
+    """The lake and the topic tell of the same outliers as the table; a replay may have told them more than once."""
+    objects = [lake.get(url) for url in lake.find(f"{os.environ['LAKE']}/outliers/")]
+    assert {_key(line) for data in objects for line in data.splitlines()} == found
+    assert {_key(value) for value in _messages(stack, stack.topic_outliers)} == found
+    dead = [json.loads(value) for value in _messages(stack, stack.topic_dead)]
+    assert len({(letter["partition"], letter["offset"]) for letter in dead}) == accounting.dead_letters(
+        os.environ["LAKE"]
+    )
+
+
+def _key(line: bytes) -> tuple[str, int]:
+    outlier = json.loads(line)
+    return outlier["keyword"], int(datetime.fromisoformat(outlier["window_start"]).timestamp())
+
+
+def _messages(stack: Settings, topic: str) -> list[bytes]:
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=str(stack.kafka),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        consumer_timeout_ms=5_000,
+    )
+    values = [message.value for message in consumer]
+    consumer.close()
+    return values

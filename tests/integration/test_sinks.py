@@ -1,0 +1,110 @@
+"""The Postgres sink on a real server: newer panes replace older ones, whatever the order and however often they come."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import psycopg2
+import pytest
+
+from detection.baselines import BaselineTable, keyword_hashes
+from detection.threshold import ThresholdDetector
+from local.settings import Settings
+from transforms.baselines import PostgresBaselines, load_baselines, newest_version
+from transforms.mentions import MentionBatch
+from transforms.outliers import ScoredWindow, score_window
+from transforms.sinks import write_scored
+from transforms.windows import CountedWindow, Pane
+
+pytestmark = pytest.mark.integration
+
+START = 1_700_000_100
+TABLE = BaselineTable.build(
+    7, "threshold", keyword_hashes(["dance"]), {"level": np.float32([2.0]), "dispersion": np.float32([1.0])}
+)
+
+
+@pytest.fixture
+def connection(stack: Settings) -> Iterator[Any]:
+    connection = psycopg2.connect("")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE outliers, keyword_windows, window_totals, baselines, baseline_versions")
+    yield connection
+    connection.close()
+
+
+def pane(stage: Pane, posts: int, mentions: int, keyword: str = "dance") -> ScoredWindow:
+    one = np.ones(1, np.uint8)
+    batch = MentionBatch(START, posts, (keyword,), np.array([mentions]), one, np.array([5]), np.array([9]))
+    return score_window(CountedWindow(0, stage, batch), TABLE, ThresholdDetector())
+
+
+def rows(connection: Any) -> tuple[Any, ...]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT mentions, status, pane, posts, baseline_version, sample_posts FROM outliers")
+        outliers = cursor.fetchall()
+        cursor.execute("SELECT keyword, mentions, pane FROM keyword_windows")
+        windows = cursor.fetchall()
+        cursor.execute("SELECT posts, pane FROM window_totals")
+        return outliers, windows, cursor.fetchall()
+
+
+PANES = [pane(Pane.EARLY, 10, 6), pane(Pane.EARLY, 20, 9), pane(Pane.ON_TIME, 30, 12), pane(Pane.LATE, 31, 13)]
+FINAL = ([(13, "confirmed", 2, 31, 7, [5])], [("dance", 13, 2)], [(31, 2)])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_the_newest_pane_stays_in_whatever_order_panes_come(connection: Any, order: tuple[int, ...]) -> None:
+    for i in order:
+        write_scored(connection, [PANES[i]], min_mentions=2)
+    assert rows(connection) == FINAL
+
+
+def test_several_panes_of_a_window_in_one_transaction(connection: Any) -> None:
+    write_scored(connection, PANES, min_mentions=2)
+    write_scored(connection, PANES, min_mentions=2)
+    assert rows(connection) == FINAL
+
+
+def test_an_early_pane_writes_provisional_outliers_but_no_keyword_window(connection: Any) -> None:
+    write_scored(connection, PANES[:1], min_mentions=2)
+    assert rows(connection) == ([(6, "provisional", 0, 10, 7, [5])], [], [(10, 0)])
+
+
+def test_below_the_floor_there_is_no_keyword_window(connection: Any) -> None:
+    write_scored(connection, [pane(Pane.ON_TIME, 4, 1)], min_mentions=2)
+    assert rows(connection) == ([], [], [(4, 1)])
+
+
+def test_text_is_data_not_sql(connection: Any) -> None:
+    hostile = "x'); DROP TABLE outliers; --"
+    write_scored(connection, [pane(Pane.ON_TIME, 4, 3, hostile)], min_mentions=2)
+    assert rows(connection)[1] == [(hostile, 3, 1)]
+
+
+def test_workers_take_up_a_new_version_of_the_baselines(connection: Any) -> None:
+    source = PostgresBaselines("threshold", every_seconds=0)
+    assert source.current().version == 0
+    versions = [_publish(connection, level) for level in (1.5, 2.5)]
+    assert newest_version(connection, "threshold") == versions[-1]
+    table = source.current()
+    assert (table.version, len(table)) == (versions[-1], 2)
+    rows = table.find(keyword_hashes(["dance", "ramen", "unheard"]))
+    assert rows[2] == -1
+    assert table.columns["level"][rows[:2]].tolist() == [2.5, 2.5]
+    assert load_baselines(connection, "threshold", versions[0]).columns["level"].tolist() == [1.5, 1.5]
+
+
+def _publish(connection: Any, level: float) -> int:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO baseline_versions (detector, history_from, history_to, keywords) "
+            "VALUES ('threshold', now(), now(), 2) RETURNING version"
+        )
+        version = int(cursor.fetchone()[0])
+        for keyword in ("dance", "ramen"):
+            cursor.execute("INSERT INTO baselines VALUES (%s, %s, %s, 1, NULL, NULL)", (version, keyword, level))
+    return version
