@@ -25,6 +25,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from detection.baselines import keyword_hashes
+from transforms.packing import register
 from transforms.posts import Post
 from transforms.text import tokenise
 
@@ -95,27 +96,7 @@ class MentionBatch:
 _unpack = msgspec.msgpack.Decoder(tuple[int, int, str, bytes, bytes, bytes, bytes]).decode
 
 
-class MentionBatchCoder(beam.coders.Coder):
-    """Beam's coder of a ``MentionBatch``."""
-
-    def encode(self, value: MentionBatch) -> bytes:
-        """Pack one batch."""
-        return value.to_bytes()
-
-    def decode(self, encoded: bytes) -> MentionBatch:
-        """Unpack one batch."""
-        return MentionBatch.from_bytes(encoded)
-
-    def is_deterministic(self) -> bool:
-        """Equal batches may list their keywords in another order."""
-        return False
-
-    def to_type_hint(self) -> type[MentionBatch]:
-        """Name the type that is coded."""
-        return MentionBatch
-
-
-beam.coders.registry.register_coder(MentionBatch, MentionBatchCoder)
+register(MentionBatch)
 
 
 class _Samples:

@@ -22,7 +22,8 @@ from detection.baselines import BaselineTable
 from detection.counts import WindowCounts
 from detection.detector import SEVERITIES, Detector, Scores
 from transforms.baselines import Baselines
-from transforms.windows import CountedWindow, CountedWindowCoder, Pane
+from transforms.packing import register
+from transforms.windows import CountedWindow, Pane
 
 REMEMBERED_SECONDS = 6 * 3600
 """Announcements in windows older than this, in event time, are forgotten: no pane can revise them any more."""
@@ -99,31 +100,19 @@ class ScoredWindow:
         """Order of the panes of one window: a larger one knows more."""
         return int(self.window.pane), self.window.counts.posts
 
+    def to_bytes(self) -> bytes:
+        """Pack for the wire."""
+        return msgspec.msgpack.encode((self.window.to_bytes(), self.outliers))
 
-class ScoredWindowCoder(beam.coders.Coder):
-    """Beam's coder of a ``ScoredWindow``."""
-
-    def encode(self, value: ScoredWindow) -> bytes:
-        """Pack one."""
-        return msgspec.msgpack.encode((_window_coder.encode(value.window), value.outliers))
-
-    def decode(self, encoded: bytes) -> ScoredWindow:
-        """Unpack one."""
-        window, outliers = _unpack_scored(encoded)
-        return ScoredWindow(_window_coder.decode(window), outliers)
-
-    def is_deterministic(self) -> bool:
-        """As of the window in it."""
-        return False
-
-    def to_type_hint(self) -> type[ScoredWindow]:
-        """Name the type that is coded."""
-        return ScoredWindow
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ScoredWindow:
+        """Unpack what ``to_bytes`` packed."""
+        window, outliers = _unpack_scored(data)
+        return cls(CountedWindow.from_bytes(window), outliers)
 
 
-_window_coder = CountedWindowCoder()
 _unpack_scored = msgspec.msgpack.Decoder(tuple[bytes, list[Outlier]]).decode
-beam.coders.registry.register_coder(ScoredWindow, ScoredWindowCoder)
+register(ScoredWindow)
 
 
 def score_window(window: CountedWindow, baselines: BaselineTable, detector: Detector) -> ScoredWindow:

@@ -26,7 +26,8 @@ from apache_beam.transforms.window import FixedWindows
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
 from detection.counts import WINDOW_SECONDS
-from transforms.mentions import MentionBatch, MentionBatchCoder, merge_mentions
+from transforms.mentions import MentionBatch, merge_mentions
+from transforms.packing import PackedCoder, register
 
 ALLOWED_LATENESS_SECONDS = WINDOW_SECONDS
 
@@ -64,29 +65,19 @@ class CountedWindow:
     pane: Pane
     counts: MentionBatch
 
+    def to_bytes(self) -> bytes:
+        """Pack for the wire."""
+        return msgspec.msgpack.encode((self.shard, int(self.pane), self.counts.to_bytes()))
 
-class CountedWindowCoder(beam.coders.Coder):
-    """Beam's coder of a ``CountedWindow``."""
-
-    def encode(self, value: CountedWindow) -> bytes:
-        """Pack one."""
-        return msgspec.msgpack.encode((value.shard, int(value.pane), value.counts.to_bytes()))
-
-    def decode(self, encoded: bytes) -> CountedWindow:
-        """Unpack one."""
-        shard, pane, counts = msgspec.msgpack.decode(encoded, type=tuple[int, int, bytes])
-        return CountedWindow(shard, Pane(pane), MentionBatch.from_bytes(counts))
-
-    def is_deterministic(self) -> bool:
-        """As of the batch in it."""
-        return False
-
-    def to_type_hint(self) -> type[CountedWindow]:
-        """Name the type that is coded."""
-        return CountedWindow
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CountedWindow:
+        """Unpack what ``to_bytes`` packed."""
+        shard, pane, counts = _unpack(data)
+        return cls(shard, Pane(pane), MentionBatch.from_bytes(counts))
 
 
-beam.coders.registry.register_coder(CountedWindow, CountedWindowCoder)
+_unpack = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
+register(CountedWindow)
 
 
 @dataclass
@@ -114,7 +105,7 @@ class WindowMentions(beam.PTransform):
 
 
 class _MergePanesFn(beam.DoFn):
-    SO_FAR = ReadModifyWriteStateSpec("counts_so_far", MentionBatchCoder())
+    SO_FAR = ReadModifyWriteStateSpec("counts_so_far", PackedCoder(MentionBatch))
 
     def __init__(self) -> None:
         self._panes = {pane: Metrics.counter("MergePanes", f"panes.{pane.name.lower()}") for pane in Pane}

@@ -15,11 +15,11 @@ from detection.baselines import keyword_hash
 from transforms.mentions import (
     MAX_SAMPLES,
     MentionBatch,
-    MentionBatchCoder,
     MentionCounter,
     merge_mentions,
     split_by_shard,
 )
+from transforms.packing import PackedCoder
 from transforms.posts import Item, Post
 from transforms.text import tokenise
 
@@ -165,5 +165,5 @@ def test_bytes_round_trip(posts):
     assert content(again) == content(batch)
     assert again.keywords == batch.keywords
     assert again.mentions.dtype == again.sample_engagement.dtype == np.int64
-    assert content(MentionBatchCoder().decode(MentionBatchCoder().encode(again))) == content(batch)
+    assert content(PackedCoder(MentionBatch).decode(PackedCoder(MentionBatch).encode(again))) == content(batch)
     assert content(merge_mentions([again, again])) == content(merge_mentions([batch, batch]))

@@ -21,12 +21,12 @@ from transforms.outliers import (
     REMEMBERED_SECONDS,
     Announced,
     ScoredWindow,
-    ScoredWindowCoder,
     ScoreWindows,
     TrackOutliers,
     retract,
     score_window,
 )
+from transforms.packing import PackedCoder
 from transforms.windows import CountedWindow, Pane
 
 START = 1_600_000_200
@@ -141,7 +141,7 @@ def test_what_was_announced_survives_the_state():
 
 def test_coder_round_trip():
     one = scored(Pane.LATE, 500, dance=20, ramen=3)
-    again = ScoredWindowCoder().decode(ScoredWindowCoder().encode(one))
+    again = PackedCoder(ScoredWindow).decode(PackedCoder(ScoredWindow).encode(one))
     assert again.outliers == one.outliers
     assert again.age == one.age == (2, 500)
     assert again.window.counts.keywords == ("dance", "ramen")

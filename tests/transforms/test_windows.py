@@ -14,8 +14,9 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
 from transforms.mentions import CountMentions, MentionBatch, MentionCounter
+from transforms.packing import PackedCoder
 from transforms.posts import Item, Post
-from transforms.windows import CountedWindow, CountedWindowCoder, MergePanes, Pane, WindowMentions
+from transforms.windows import CountedWindow, MergePanes, Pane, WindowMentions
 
 START = 1_600_000_200  # a multiple of 900
 END = START + 900
@@ -183,7 +184,7 @@ def test_stage_of_a_pane(timing, pane):
 
 def test_coder_round_trip():
     _, counted = batch(5, "dance 東京").value
-    coder = CountedWindowCoder()
+    coder = PackedCoder(CountedWindow)
     again = coder.decode(coder.encode(CountedWindow(3, Pane.LATE, counted)))
     assert (again.shard, again.pane) == (3, Pane.LATE)
     assert again.counts.to_bytes() == counted.to_bytes()
