@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from dotenv import load_dotenv
 
-ROOT = Path(__file__).resolve().parent.parent
+from local.settings import ROOT, StackError
 
 
 class UserError(Exception):
@@ -23,13 +22,11 @@ def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # What its client tries before it gives up is told once, as the error.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    # Beam finds fault with its own periodic impulse.
-    logging.getLogger("apache_beam.transforms.core").setLevel(logging.ERROR)
     # Options that only the Java side knows are announced as unparseable, then passed on all the same.
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     try:
         code = run(sys.argv[1:] if argv is None else argv)
-    except UserError as error:
+    except (UserError, StackError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:

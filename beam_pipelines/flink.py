@@ -17,10 +17,10 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from beam_pipelines.errors import ROOT, UserError
+from beam_pipelines.errors import UserError
 from local import jars
+from local.settings import ROOT
 
-LOCAL = "[local]"
 WORKER_BOOT = ROOT / "flink-conf" / "worker_boot.py"
 REST_TIMEOUT_SECONDS = 10
 FLAGS = (

@@ -6,7 +6,6 @@ other. It only submits: the job goes on when it ends. With an embedded Flink it 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from beam_pipelines.errors import UserError
+from local.part import java
 
 EMBEDDED = "[local]"
 START_SECONDS = 120
@@ -33,7 +33,8 @@ class JobServer:
         master: ``HOST:PORT`` of Flink's REST API, or ``[local]``.
 
     Raises:
-        UserError: there is no Java, or the server did not come up.
+        StackError: there is no Java.
+        UserError: the server did not come up.
     """
 
     def __init__(self, jar: Path, master: str) -> None:
@@ -41,25 +42,21 @@ class JobServer:
         self._addresses: tuple[str, str] | None = None
 
     def __enter__(self) -> Self:
+        program = java()
         self._scratch = Path(tempfile.mkdtemp(prefix="beam-job-server-"))
         self._log = self._scratch / "log"
         # A submission lasts seconds: compiling for peak speed would only delay it. An embedded Flink wants the speed.
         brief = [] if self._master == EMBEDDED else ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         ports = ["--job-port=0", "--artifact-port=0", "--expansion-port=0"]
         place = ["--flink-master", self._master, "--artifacts-dir", str(self._scratch / "artifacts")]
-        try:
-            with self._log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [_java(), *brief, "-jar", str(self._jar), "serve", *place, *ports],
-                    stdin=subprocess.PIPE,  # its end tells the server to end
-                    stdout=output,
-                    stderr=output,
-                    process_group=0,  # Ctrl-C is for Python, which ends the server in good order
-                )
-        except OSError as error:
-            shutil.rmtree(self._scratch)
-            msg = f"cannot run Java ({error}): install a JRE 17, or set JAVA_HOME"
-            raise UserError(msg) from None
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [program, *brief, "-jar", str(self._jar), "serve", *place, *ports],
+                stdin=subprocess.PIPE,  # its end tells the server to end
+                stdout=output,
+                stderr=output,
+                process_group=0,  # Ctrl-C is for Python, which ends the server in good order
+            )
         return self
 
     def __exit__(
@@ -100,8 +97,3 @@ class JobServer:
             else:
                 time.sleep(0.05)
         return self._addresses
-
-
-def _java() -> str:
-    home = os.environ.get("JAVA_HOME")
-    return str(Path(home) / "bin" / "java") if home else "java"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import socket
 
-import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from beam_pipelines.database import CONNECT_SECONDS, connect
 from beam_pipelines.errors import UserError
 from beam_pipelines.stream_options import StreamConfig
 from transforms import lake
-
-CONNECT_SECONDS = 10
 
 
 def check_servers(config: StreamConfig) -> None:
@@ -48,12 +46,7 @@ def check_servers(config: StreamConfig) -> None:
     if missing:
         msg = f"the bucket of {config.lake} does not exist: `make up` creates that of LAKE; or name another with --lake"
         raise UserError(msg)
-    try:
-        connection = psycopg2.connect("", connect_timeout=CONNECT_SECONDS)
-    except psycopg2.OperationalError as error:
-        cause = str(error).strip().splitlines()[0]
-        msg = f"no connection to Postgres: {cause}: start it with `make up`, or see PGHOST … in .env"
-        raise UserError(msg) from None
+    connection = connect("preflight")
     with connection, connection.cursor() as cursor:
         for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):
             cursor.execute("SELECT to_regclass(%s) IS NULL", (table,))

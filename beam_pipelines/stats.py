@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg2
-
 from beam_pipelines.counts_files import read_history
+from beam_pipelines.database import connect
 from beam_pipelines.detectors import DETECTORS
-from beam_pipelines.errors import UserError, start
+from beam_pipelines.errors import start
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import CountHistory
 from detection.detector import Detector
@@ -69,13 +68,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--detector", choices=sorted(DETECTORS), default="threshold", help="default: %(default)s")
     options = parser.parse_args(argv)
     history = read_history(options.counts, options.totals)
-    try:
-        connection = psycopg2.connect("", application_name="stats")
-        version = publish(connection, DETECTORS[options.detector](), history)
-    except psycopg2.OperationalError as error:
-        cause = str(error).strip().splitlines()[0]
-        msg = f"no connection to Postgres: {cause}: start it with `make up`, or set PGHOST, PGPORT …"
-        raise UserError(msg) from None
+    version = publish(connect("stats"), DETECTORS[options.detector](), history)
     print(f"baselines version {version}: {len(history.keywords):,} keywords, {history.windows:,} windows")
     return 0
 

@@ -29,7 +29,7 @@ from beam_pipelines import flink
 from beam_pipelines.command_line import check_known
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.errors import UserError, start
-from beam_pipelines.job_server import JobServer
+from beam_pipelines.job_server import EMBEDDED, JobServer
 from beam_pipelines.preflight import check_servers
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from detection.baselines import BaselineTable
@@ -101,9 +101,7 @@ def build(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str 
     batches | "ArchivePosts" >> ArchivePosts(f"{config.lake}/raw")
     decoded = batches | "DecodePosts" >> DecodePosts()
     dead = decoded[DecodePosts.DEAD]
-    dead | "PutDeadLetters" >> beam.Map(
-        lambda letters, prefix: put_dead_letters(prefix, letters), f"{config.lake}/dead"
-    )
+    dead | "PutDeadLetters" >> beam.Map(put_dead_letters, f"{config.lake}/dead")
 
     scored = (
         decoded[DecodePosts.POSTS]
@@ -114,7 +112,7 @@ def build(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str 
         | "TrackOutliers" >> TrackOutliers()
     )
     found = scored | "WithOutliers" >> beam.Filter(lambda window: bool(window.outliers))
-    found | "PutOutliers" >> beam.Map(lambda window, prefix: put_outliers(prefix, window), f"{config.lake}/outliers")
+    found | "PutOutliers" >> beam.Map(put_outliers, f"{config.lake}/outliers")
     if not config.input:
         scored | "WriteToPostgres" >> WriteToPostgres(config.min_mentions)
         dead | "SendDeadLetters" >> WriteToTopic(config.topic_dead, config.bootstrap_servers)
@@ -168,7 +166,7 @@ def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
 def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
     details = options.get_all_options()
     master, name = details["flink_master"], details["job_name"]
-    cluster = None if master == flink.LOCAL else flink.Cluster(master)
+    cluster = None if master == EMBEDDED else flink.Cluster(master)
     with JobServer(flink.job_server_jar(), master) as server:  # Java starts while the checks and the build go on
         check_servers(config)
         known: set[str] = set()

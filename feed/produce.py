@@ -25,10 +25,10 @@ from feed.files import Lines, SourceError
 from feed.progress import Progress
 from feed.stamping import Reason, Time, latest
 from feed.topic import COMPRESSIONS, PARTITIONS, BrokerError, Topic, TopicConfig
+from local.settings import ROOT
 
 __all__ = ["Config", "Report", "TopicConfig", "main", "parse_arguments", "produce"]
 
-_ROOT = Path(__file__).resolve().parent.parent
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STALLED_SECONDS = 3.0
 
@@ -195,7 +195,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0, 2 for an error, 130 or 143 for an interrupt."""
-    load_dotenv(_ROOT / ".env")
+    load_dotenv(ROOT / ".env")
     # The client's own warnings of each attempt to connect would hide the one line that helps.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     options = parse_arguments(arguments)

@@ -21,18 +21,21 @@ class Recount:
     """What the stream should find in some posts, computed without any of its counting code.
 
     Attributes:
-        lines: number of posts, readable or not.
         digests: how often each distinct line occurs, by its SHA-256.
         dead: unreadable posts.
         posts: readable posts per window start, epoch seconds.
         mentions: readable posts per (keyword, window start).
     """
 
-    lines: int
     digests: Counter[bytes]
     dead: int
     posts: Counter[int]
     mentions: Counter[tuple[str, int]]
+
+    @property
+    def lines(self) -> int:
+        """Number of posts, readable or not."""
+        return self.digests.total()
 
     @classmethod
     def of(cls, lines: Iterable[bytes]) -> Recount:
@@ -42,7 +45,7 @@ class Recount:
         mentions: Counter[tuple[str, int]] = Counter()
         dead = 0
         for line in lines:
-            digests[hashlib.sha256(line).digest()] += 1
+            digests[_digest(line)] += 1
             try:
                 # Ahead of the record's own time stamp nothing can be here: the producer takes it from the post.
                 post = decode_post(line, 2**52)
@@ -53,7 +56,16 @@ class Recount:
             posts[start] += 1
             for keyword in tokenise(post.item.text or ""):
                 mentions[keyword, start] += 1
-        return cls(digests.total(), digests, dead, posts, mentions)
+        return cls(digests, dead, posts, mentions)
+
+
+def digests_of(lines: Iterable[bytes]) -> Counter[bytes]:
+    """Return how often each distinct line occurs, by its SHA-256."""
+    return Counter(map(_digest, lines))
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.sha256(line).digest()
 
 
 def archived(prefix: str) -> Iterator[bytes]:

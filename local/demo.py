@@ -22,23 +22,21 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from kafka import KafkaAdminClient
 from rich.console import Console
 from rich.table import Table
 
+from beam_pipelines.errors import UserError
 from beam_pipelines.flink import TERMINAL_STATES, Cluster
 from feed.files import read_lines
-from local import accounting, stack
+from local import accounting, reset, stack
 from local import settings as configuration
 from local.settings import ROOT, Settings, StackError
-from transforms import lake
 
 FOLDER = ROOT / "build" / "demo"
 REPORT = ROOT / "build" / "demo.json"
 JOB = "tiktok-stream"
 HISTORY_DAYS = 14
 PATIENCE_SECONDS = 90
-TABLES = ("outliers", "keyword_windows", "window_totals", "baselines", "baseline_versions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack.up(settings, console.print)
         _start_afresh(settings, options.reset, console)
         return _run(settings, options, console)
-    except (StackError, subprocess.CalledProcessError) as error:
+    except (StackError, UserError, subprocess.CalledProcessError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
@@ -103,7 +101,7 @@ def _python(module: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=True)
 
 
-def _start_afresh(settings: Settings, reset: bool, console: Console) -> None:
+def _start_afresh(settings: Settings, force: bool, console: Console) -> None:
     """Empty tables, topics and lake, if what is there came from a demo.
 
     Raises:
@@ -114,7 +112,7 @@ def _start_afresh(settings: Settings, reset: bool, console: Console) -> None:
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM window_totals) OR EXISTS (SELECT FROM baseline_versions)")
         used = cursor.fetchone()[0]
-    if used and not (marker.exists() or reset):
+    if used and not (marker.exists() or force):
         message = (
             "the stack holds data that no demo put there: keep them, or remove them with `python -m local.demo --reset`"
         )
@@ -123,20 +121,8 @@ def _start_afresh(settings: Settings, reset: bool, console: Console) -> None:
     if not used:
         return
     _step(console, "removing what an earlier demo left")
-    cluster = Cluster(str(settings.flink))
-    for job in cluster.jobs():
-        if job["name"] == JOB and job["state"] not in TERMINAL_STATES:
-            cluster.cancel(job["jid"])
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-    lake.remove(settings.environment["LAKE"])
-    admin = KafkaAdminClient(bootstrap_servers=str(settings.kafka))
-    topics = [settings.topic_posts, settings.topic_outliers, settings.topic_dead]
-    admin.delete_topics([topic for topic in topics if topic in admin.list_topics()])
-    while set(topics) & set(admin.list_topics()):
-        time.sleep(0.2)
-    admin.close()
-    stack.up(settings)
+    reset.cancel_jobs(settings, JOB)
+    reset.empty(settings)
 
 
 def _watch(connection: Any, expected: accounting.Recount, settings: Settings, console: Console) -> dict[int, int]:
@@ -165,7 +151,7 @@ def _account(
     connection: Any, expected: accounting.Recount, truth: Path, found: dict[int, int], settings: Settings
 ) -> dict[str, Any]:
     prefix = settings.environment["LAKE"].rstrip("/")
-    archive = accounting.Recount.of(accounting.archived(prefix))
+    archive = accounting.digests_of(accounting.archived(prefix))
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT keyword, window_start, mentions, expected, score, severity, status FROM outliers "
@@ -185,13 +171,13 @@ def _account(
     counted = sum(found.values())
     return {
         "sent": expected.lines,
-        "archived": archive.lines,
-        "archive_identical": archive.digests == expected.digests,
+        "archived": archive.total(),
+        "archive_identical": archive == expected.digests,
         "counted": counted,
         "dead_letters": dead,
         "windows": len(found),
         "windows_equal_to_a_recount": sum(found.get(start) == posts for start, posts in expected.posts.items()),
-        "lost": archive.digests != expected.digests or expected.lines != counted + dead,
+        "lost": archive != expected.digests or expected.lines != counted + dead,
         "baselines": {"version": version, "detector": detector, "keywords": keywords},
         "outliers": len(outliers),
         "top_outliers": outliers[:10],

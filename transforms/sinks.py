@@ -163,7 +163,7 @@ class WriteToTopic(beam.PTransform):
         return messages | "Send" >> beam.ParDo(_WriteToTopicFn(self.topic, self.bootstrap_servers))
 
 
-def put_outliers(prefix: str, scored: ScoredWindow) -> None:
+def put_outliers(scored: ScoredWindow, prefix: str) -> None:
     """Write the outliers of a pane as one object, named by window, shard and pane."""
     start = _utc(scored.window.counts.window_start)
     name = f"outliers-{start:%Y%m%dT%H%M}Z-{scored.window.shard:03d}-{int(scored.window.pane)}.ndjson"
@@ -171,7 +171,7 @@ def put_outliers(prefix: str, scored: ScoredWindow) -> None:
     lake.put(url, b"".join(outlier.to_json() + b"\n" for outlier in scored.outliers))
 
 
-def put_dead_letters(prefix: str, letters: Sequence[DeadLetter]) -> None:
+def put_dead_letters(letters: Sequence[DeadLetter], prefix: str) -> None:
     """Write the dead letters of a batch as one object; each line has its source position, for readers to de-duplicate."""
     first = letters[0]
     at = _utc(first.timestamp_ms / 1000)

@@ -16,15 +16,14 @@ from typing import Any
 import psutil
 import psycopg2
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaConsumer
 
-from beam_pipelines.flink import TERMINAL_STATES, Cluster
+from beam_pipelines.flink import Cluster
 from feed.delivery import Config as DeliveryConfig
 from feed.produce import produce
 from feed.simulation import Config, Simulation
 from feed.topic import TopicConfig
-from local import accounting
-from local import stack as embedded
+from local import accounting, reset
 from local.settings import ROOT, Settings
 from transforms import lake
 
@@ -49,23 +48,9 @@ def expected(lines: list[bytes]) -> accounting.Recount:
 @pytest.fixture
 def empty_stack(stack: Settings) -> Iterator[Settings]:
     """The stack with empty topics, tables and lake, and no job left running."""
-    admin = KafkaAdminClient(bootstrap_servers=str(stack.kafka))
-    topics = [stack.topic_posts, stack.topic_outliers, stack.topic_dead]
-    admin.delete_topics([topic for topic in topics if topic in admin.list_topics()])
-    while set(topics) & set(admin.list_topics()):
-        time.sleep(0.2)
-    admin.close()
-    embedded.up(stack)
-    connection = psycopg2.connect("")
-    with connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE outliers, keyword_windows, window_totals")
-    connection.close()
-    lake.remove(os.environ["LAKE"])
+    reset.empty(stack)
     yield stack
-    cluster = Cluster(str(stack.flink))
-    for job in cluster.jobs():
-        if job["state"] not in TERMINAL_STATES:
-            cluster.cancel(job["jid"])
+    reset.cancel_jobs(stack)
 
 
 def _publish_baselines(tmp_path: Path) -> None:
@@ -147,7 +132,7 @@ def test_every_post_is_accounted_for(
     )
     prefix = os.environ["LAKE"]
     assert accounting.counted(connection) == dict(expected.posts)
-    assert accounting.Recount.of(accounting.archived(prefix)).digests == expected.digests
+    assert accounting.digests_of(accounting.archived(prefix)) == expected.digests
     assert accounting.dead_letters(prefix) == expected.dead > 0
     often = {pair: mentions for pair, mentions in expected.mentions.items() if mentions >= 2}
     _until(lambda: accounting.counted_mentions(connection) == often, "keyword windows equal to a recount", 60)
