@@ -8,52 +8,14 @@ The version appears in one transaction; a running stream takes it up by itself w
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.database import connect
 from beam_pipelines.detectors import DETECTORS
 from beam_pipelines.errors import start
-from detection.baselines import BaselineTable, keyword_hashes
-from detection.counts import CountHistory
-from detection.detector import Detector
-
-_COPY_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def publish(connection: Any, detector: Detector, history: CountHistory) -> int:
-    """Fit the detector and publish what it learnt; return the new version's number."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO baseline_versions (detector, history_from, history_to, keywords) VALUES (%s, %s, %s, %s) "
-            "RETURNING version",
-            (
-                detector.name,
-                datetime.fromtimestamp(history.start, UTC),
-                datetime.fromtimestamp(history.end, UTC),
-                len(history.keywords),
-            ),
-        )
-        version = int(cursor.fetchone()[0])
-        table = detector.fit(history, version)
-        cursor.copy_expert(
-            "COPY baselines (version, keyword, level, dispersion) FROM STDIN", _copy_rows(table, history, version)
-        )
-    return version
-
-
-def _copy_rows(table: BaselineTable, history: CountHistory, version: int) -> io.StringIO:
-    rows = table.find(keyword_hashes(history.keywords))
-    level, dispersion = table.columns["level"][rows].tolist(), table.columns["dispersion"][rows].tolist()
-    lines = (
-        f"{version}\t{keyword.translate(_COPY_SPECIAL)}\t{mean}\t{deviation}\n"
-        for keyword, mean, deviation in zip(history.keywords, level, dispersion, strict=True)
-    )
-    return io.StringIO("".join(lines))
+from beam_pipelines.publication import publish
 
 
 def run(argv: Sequence[str]) -> int:
