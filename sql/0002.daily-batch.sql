@@ -2,7 +2,7 @@
 -- depends: 0001.schema
 
 -- A day that the batch has parsed. Its rows in posts, keyword_windows, the *_daily tables, dead_letters, uncounted and
--- boilerplate came in the transaction that wrote this one.
+-- common_hashtags came in the transaction that wrote this one.
 CREATE TABLE parsed_days (
     date           date        PRIMARY KEY,
     posts          bigint      NOT NULL, -- readable and distinct
@@ -58,11 +58,12 @@ CREATE TABLE uncounted (
     PRIMARY KEY (date, keyword, window_start)
 );
 
--- Hashtags on so many posts that they say nothing about a post.
-CREATE TABLE boilerplate (
-    date    date NOT NULL,
-    hashtag text NOT NULL,
-    share   real NOT NULL, -- of the day's posts
+-- Hashtags on a large share of a day's posts; boilerplate are those that are so day after day, and so say nothing.
+CREATE TABLE common_hashtags (
+    date        date    NOT NULL,
+    hashtag     text    NOT NULL,
+    share       real    NOT NULL, -- of the day's posts, from a sample
+    boilerplate boolean NOT NULL,
     PRIMARY KEY (date, hashtag)
 );
 

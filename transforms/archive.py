@@ -210,8 +210,7 @@ def _read_frames(data: bytes) -> tuple[bytes, npt.NDArray[np.int64] | None]:
         msg = "it is empty"
         raise ValueError(msg)
     if data[:4] != _HEAD.pack(_SKIPPABLE, 0)[:4]:
-        with decompressor.stream_reader(data, read_across_frames=True) as reader:
-            return reader.readall(), None
+        return _read_foreign(decompressor, data), None
     parts, times, view, at = [], [], memoryview(data), 0
     while at < len(data):
         magic, size = _HEAD.unpack_from(data, at)
@@ -225,6 +224,18 @@ def _read_frames(data: bytes) -> tuple[bytes, npt.NDArray[np.int64] | None]:
         at = frame + length
         parts.append(decompressor.decompress(view[frame:at]))
     return b"".join(parts), np.concatenate(times)
+
+
+def _read_foreign(decompressor: zstandard.ZstdDecompressor, data: bytes) -> bytes:
+    parts = []
+    while data:
+        frame = decompressor.decompressobj()  # a stream's reader would take a frame that is cut off for its end
+        parts.append(frame.decompress(data))
+        if not frame.eof:
+            msg = "cut off"
+            raise ValueError(msg)
+        data = frame.unused_data
+    return b"".join(parts)
 
 
 def without_repeats(runs: Iterable[ArchivedRun]) -> Iterator[bytes]:
