@@ -34,6 +34,9 @@ DEAD_LETTERS: Final = Target(
 TOTALS: Final = Target("staged_totals", ("date", "window_start", "posts"))
 UNCOUNTED: Final = Target("staged_uncounted", ("date", "keyword", "window_start", "late", "duplicates"))
 
+BATCH_PANE: Final = max(Pane) + 1
+"""Stands in the column ``pane`` for the batch, which supersedes every pane of the stream."""
+
 ANY_KEYWORD: Final = ""
 """Stands in ``uncounted`` for the window's posts."""
 
@@ -235,7 +238,7 @@ class _StageWindowsFn(_StageFn):
     def chunk(self, window: CountedWindow) -> Chunk:
         counts, start = window.counts, time_of(window.counts.window_start)
         lines = encode(
-            f"{text(keyword)}\t{start}\t{mentions}\t{int(Pane.BATCH)}\n"
+            f"{text(keyword)}\t{start}\t{mentions}\t{BATCH_PANE}\n"
             for keyword, mentions in zip(counts.keywords, counts.mentions.tolist(), strict=True)
         )
         rows = {self._target: lines} if lines else {}

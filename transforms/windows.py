@@ -38,8 +38,6 @@ class Pane(IntEnum):
     EARLY = 0
     ON_TIME = 1
     LATE = 2
-    BATCH = 3
-    """The daily batch's: every post of the window, however late it came."""
 
     @classmethod
     def of(cls, info: PaneInfo) -> Pane:
