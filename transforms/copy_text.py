@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from typing import Final
 
 NULL: Final = "\\N"
@@ -34,3 +35,13 @@ def array(values: Iterable[str]) -> str:
 def encode(lines: Iterable[str]) -> bytes:
     """Join lines of COPY; what has no UTF-8 is replaced."""
     return "".join(lines).encode("utf-8", "replace")
+
+
+def time_of(seconds: float) -> str:
+    """Return a time, given in epoch seconds, as Postgres takes it, to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")
+
+
+def day_start(day: date) -> str:
+    """Return the first moment of a day (UTC) as Postgres takes it."""
+    return f"{day.isoformat()} 00:00:00+00"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
 from typing import Final
 
-from transforms.copy_text import NULL, array, text
+from transforms.copy_text import NULL, array, text, time_of
 from transforms.posts import Post
 from transforms.readable import hashtag, readable
 from transforms.text import tokenise
@@ -16,11 +15,6 @@ LATEST_CREATION: Final = 253_402_300_799
 
 MAX_COUNT: Final = 2**62
 """Larger counts are noise, and three of them would not fit the column of their sum."""
-
-
-def time_of(seconds: float) -> str:
-    """Return a time as Postgres takes it, to the microsecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")
 
 
 def post_row(post: Post, dropped: Collection[str]) -> str:
