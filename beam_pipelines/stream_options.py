@@ -9,9 +9,10 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.counting_options import CountingOptions, lake_address
+from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.detector_options import detector_of
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import lake_address
 from detection.detector import Detector
 
 MAX_SHARDS = 1024
