@@ -13,7 +13,7 @@ from pathlib import Path
 
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.database import connect
-from beam_pipelines.detectors import DETECTORS
+from beam_pipelines.detectors import DEFAULT_DETECTOR, DETECTORS
 from beam_pipelines.errors import start
 from beam_pipelines.publication import publish
 
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
         "--counts", nargs="+", type=Path, required=True, help="CSV or CSV.gz: keyword,window_start,mentions"
     )
     parser.add_argument("--totals", type=Path, help="CSV or CSV.gz: window_start,total_posts")
-    parser.add_argument("--detector", choices=sorted(DETECTORS), default="threshold", help="default: %(default)s")
+    parser.add_argument("--detector", choices=sorted(DETECTORS), default=DEFAULT_DETECTOR, help="default: %(default)s")
     options = parser.parse_args(argv)
     history = read_history(options.counts, options.totals)
     version = publish(connect("stats"), DETECTORS[options.detector](), history)

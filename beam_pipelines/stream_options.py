@@ -9,7 +9,7 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.detectors import DETECTORS
+from beam_pipelines.detectors import DEFAULT_ALERTS_PER_DAY, DEFAULT_DETECTOR, DETECTORS, make_detector
 from beam_pipelines.errors import UserError
 from detection.detector import Detector
 from transforms.mentions import DEFAULT_SHARDS
@@ -66,7 +66,14 @@ class StreamOptions(PipelineOptions):
             help="raw/, dead/ and outliers/ go below this s3:// address or folder; default: LAKE, with --input build/lake",
         )
         group.add_argument(
-            "--detector", choices=sorted(DETECTORS), default="threshold", help="what judges; default: %(default)s"
+            "--detector", choices=sorted(DETECTORS), default=DEFAULT_DETECTOR, help="what judges; default: %(default)s"
+        )
+        group.add_argument(
+            "--alerts_per_day",
+            type=float,
+            default=DEFAULT_ALERTS_PER_DAY,
+            help="alert budget of the detector return_period: incidents a day, over all keywords, that its threshold "
+            "aims at; default: %(default)g",
         )
         group.add_argument(
             "--shards",
@@ -117,6 +124,7 @@ class StreamConfig:
     history: str
     lake: str
     detector: Detector
+    alerts_per_day: float
     shards: int
     early_firing_seconds: int
     allowed_lateness_seconds: int
@@ -135,11 +143,12 @@ class StreamConfig:
         given["lake"] = (
             given["lake"] or ("build/lake" if given["input"] else os.environ.get("LAKE", "s3://tiktok-lake"))
         ).rstrip("/")
-        given["detector"] = DETECTORS[given["detector"]]()
+        given["detector"] = make_detector(given["detector"], given["alerts_per_day"])
         if given["input"]:
             given["early_firing_seconds"] = 0  # a file is all there at once: nothing is provisional
         config = cls(**given)
         checks = (
+            (0 < config.alerts_per_day < float("inf"), "--alerts_per_day: expected a number above 0"),
             (1 <= config.shards <= MAX_SHARDS, f"--shards={config.shards}: expected 1 to {MAX_SHARDS}"),
             (config.early_firing_seconds >= 0, "--early_firing_seconds: expected 0 or more seconds"),
             (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
