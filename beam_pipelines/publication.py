@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -78,25 +79,20 @@ def _store(cursor: Any, table: BaselineTable) -> None:
         )
 
 
-def _rows(table: BaselineTable, summary: Summary, keywords: tuple[str, ...], version: int) -> Iterator[str]:
+def _rows(table: BaselineTable, summary: Summary, keywords: Sequence[str], version: int) -> Iterator[str]:
     """Yield lines for COPY, one for each keyword that has a baseline."""
     found = table.find(keyword_hashes(keywords))
     some = np.flatnonzero(found >= 0)
     rows = found[some]
-    # A million keywords have millions of seasonal factors: those with few digits are put into text once.
-    factors, codes = np.unique(np.round(summary.seasons, 2), return_inverse=True)
-    texts = [f"{factor:g}" for factor in factors.tolist()]
-    seasons = ["{" + ",".join(map(texts.__getitem__, code)) + "}" for code in codes.reshape(-1, 168).tolist()]
-    seasons.append(_NULL)  # where the index is -1
-    tails = (
-        ["{" + ",".join(f"{value:.6g}" for value in tail) + "}" for tail in summary.tail[rows].tolist()]
-        if summary.tail.shape[1]
-        else [_NULL] * len(rows)
-    )
+    # Millions of seasonal factors, but only so many different ones: each is put into text once.
+    factors = [f"{math.exp(code * summary.season_step):.3g}" for code in (*range(128), *range(-128, 0))]
+    seasons = summary.seasons.view(np.uint8)
     columns = zip(
         some.tolist(), summary.level[rows].tolist(), summary.deviation[rows].tolist(), summary.season[rows].tolist(),
-        tails, strict=True,
+        summary.tail[rows].tolist(), strict=True,
     )  # fmt: skip
     for keyword, level, deviation, season, tail in columns:
         name = keywords[keyword].translate(_COPY_SPECIAL)
-        yield f"{version}\t{name}\t{level:.6g}\t{deviation:.6g}\t{seasons[season]}\t{tail}\n"
+        own = "{" + ",".join(map(factors.__getitem__, seasons[season].tolist())) + "}" if season >= 0 else _NULL
+        parameters = "{" + ",".join(f"{value:.6g}" for value in tail) + "}" if tail else _NULL
+        yield f"{version}\t{name}\t{level:.6g}\t{deviation:.6g}\t{own}\t{parameters}\n"

@@ -56,7 +56,8 @@ class Summary:
         deviation: standard deviation of the mentions of a window, float64.
         tail: parameters of the keyword's tail, float64[n, t]; t is 0 for a detector without such.
         season: row of ``seasons``, int64; -1 where the keyword has no season of its own.
-        seasons: factors by hour of the week from Monday 00:00 UTC on, float64[m, 168].
+        seasons: log factors by hour of the week from Monday 00:00 UTC on, in steps of ``season_step``, int8[m, 168].
+        season_step: the step.
         pooled: what all keywords share, as JSON values.
     """
 
@@ -64,14 +65,21 @@ class Summary:
     deviation: npt.NDArray[np.float64]
     tail: npt.NDArray[np.float64]
     season: npt.NDArray[np.int64]
-    seasons: npt.NDArray[np.float64]
+    seasons: npt.NDArray[np.int8]
+    season_step: float
     pooled: Mapping[str, Any]
 
     @classmethod
     def empty(cls) -> Summary:
         """Return the summary of a table without rows."""
         none = np.empty(0)
-        return cls(none, none, np.empty((0, 0)), np.empty(0, np.int64), np.empty((0, 168)), {})
+        return cls.plain(none, none)
+
+    @classmethod
+    def plain(cls, level: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64]) -> Summary:
+        """Return the summary of a table without tails and seasons."""
+        n = len(level)
+        return cls(level, deviation, np.empty((n, 0)), np.full(n, -1), np.empty((0, 168), np.int8), 1.0, {})
 
 
 class State(Protocol):

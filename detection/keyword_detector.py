@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +165,8 @@ class KeywordDetector:
             np.sqrt(level + column["dispersion"] * np.square(level)),
             np.stack([column["dispersion"], column["hour_dispersion"], column["calibration"]], axis=1),
             column["season"].astype(np.int64),
-            _from_monday(np.exp(pooled["seasons"].astype(float) * SEASON_STEP)),
+            _from_monday(pooled["seasons"].astype(np.int8)),
+            SEASON_STEP,
             {
                 "usual_posts": usual if np.isfinite(usual) else None,
                 "season": _from_monday(np.exp(pooled["shape"])).round(4).tolist(),
@@ -220,9 +221,17 @@ class KeywordDetector:
         shape = 1 / (known.hour_dispersion[rows] + 1 / np.maximum(state.ratio_mentions[rows], 0.1))
         calibrated = lower_surprise(count[rows], mean[rows], shape) / known.calibration[rows]
         score = _tail(baselines).log_return_days(calibrated)
-        out = score >= self._threshold(baselines)
+        out = score >= self.least_score(baselines)
         rows = rows[out]
         return Drop(rows, mean[rows], count[rows], score[out])
+
+    def least_score(self, baselines: BaselineTable) -> float:
+        """Return the score from which a keyword is an outlier: what the alert budget allows by these baselines."""
+        pooled, record = baselines.pooled, budget.NO_RECORD
+        if "record" in pooled:
+            days, keywords, share = pooled["record"].tolist()
+            record = budget.Record(pooled["record_scores"], int(days), keywords, share)
+        return budget.threshold(record, self.alerts_per_day)
 
     def _predict(
         self, window: WindowCounts, volume: float, state: ShardState, known: Known, rows: Rows | slice
@@ -264,7 +273,7 @@ class KeywordDetector:
         score = np.where(count < LEAST_MENTIONS, np.minimum(score, 0.5), score)
         lower, upper = usual_range(at.mean, at.shape, USUAL_TAIL)
         alone = at.mean / max(volume, 1e-9)
-        outlier = budget.severity(score, self._threshold(baselines)) * (count > at.mean)
+        outlier = budget.severity(score, self.least_score(baselines)) * (count > at.mean)
         return Scores(
             expected=at.mean,
             lower=lower,
@@ -311,13 +320,6 @@ class KeywordDetector:
             means=np.concatenate([expected[None], hour_means]),
         )
 
-    def _threshold(self, baselines: BaselineTable) -> float:
-        pooled, record = baselines.pooled, budget.NO_RECORD
-        if "record" in pooled:
-            days, keywords, share = pooled["record"].tolist()
-            record = budget.Record(pooled["record_scores"], int(days), keywords, share)
-        return budget.threshold(record, self.alerts_per_day)
-
 
 def _joined(state: ShardState, baselines: BaselineTable, hashes: npt.NDArray[np.uint64]) -> tuple[ShardState, Known]:
     """Return the state with these keywords, joined with the current baselines, and the join."""
@@ -340,9 +342,9 @@ def _joined(state: ShardState, baselines: BaselineTable, hashes: npt.NDArray[np.
     ), known
 
 
-def _from_monday(factors: Floats) -> Floats:
-    """Turn a week that begins as the epoch's does, on a Thursday, so that it begins on Monday 00:00 UTC."""
-    return np.roll(factors, -4 * HOURS_PER_DAY, axis=-1)
+def _from_monday(weeks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Turn weeks that begin as the epoch's does, on a Thursday, so that they begin on Monday 00:00 UTC."""
+    return np.roll(weeks, -4 * HOURS_PER_DAY, axis=-1)
 
 
 def hourly_volume(totals: Floats, hours: int) -> tuple[float, Floats]:

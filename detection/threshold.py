@@ -60,9 +60,8 @@ class ThresholdDetector:
         """Return what people can read of a table: all of it."""
         if not len(baselines):
             return Summary.empty()
-        n, columns = len(baselines), baselines.columns
-        level, deviation = columns["level"].astype(float), columns["dispersion"].astype(float)
-        return Summary(level, deviation, np.empty((n, 0)), np.full(n, -1), np.empty((0, 168)), {})
+        columns = baselines.columns
+        return Summary.plain(columns["level"].astype(float), columns["dispersion"].astype(float))
 
     def new_state(self) -> NoState:
         """Return the state of a shard: none."""
