@@ -173,3 +173,30 @@ def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[Scor
     newest = max(told)
     told = {window: what for window, what in told.items() if newest - window <= REMEMBERED_SECONDS}
     return ScoredWindow(scored.window, scored.outliers + gone), told
+
+
+def uphold(scored: ScoredWindow, told: list[Outlier]) -> ScoredWindow:
+    """Let stand what was told of a window, with the counts of a later pane.
+
+    For a pane that can no longer be judged by what was known before its window. Counts only grow, so an outlier stays
+    one; what the pane itself shows beyond that is added.
+
+    Args:
+        scored: the pane.
+        told: the outliers that were told of its window last.
+    """
+    window = scored.window
+    mentions = dict(zip(window.counts.keywords, window.counts.mentions.tolist(), strict=True))
+    standing = [
+        outlier._replace(
+            mentions=mentions[outlier.keyword],
+            excess=mentions[outlier.keyword] - outlier.expected,
+            status="confirmed",
+            pane=int(window.pane),
+            posts=window.counts.posts,
+        )
+        for outlier in told
+        if outlier.keyword in mentions
+    ]
+    known = {outlier.keyword for outlier in standing}
+    return ScoredWindow(window, standing + [outlier for outlier in scored.outliers if outlier.keyword not in known])

@@ -15,8 +15,9 @@ closed, older (disorder)     the newest window before its own,  –
                              or else the oldest state there is
 ===========================  =================================  ================
 
-A closed window that comes after its successor is scored rightly, but teaches nothing. A window without any post on the
-whole platform has no pane; to the detector it is unknown, not silent.
+A closed window that comes after its successor is scored rightly, but teaches nothing. Where all states are newer than
+the window, they have learnt from it already; then what was told of it stands, with the new counts, and only more can be
+told. A window without any post on the whole platform has no pane; to the detector it is unknown, not silent.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from detection.baselines import BaselineTable
 from detection.counts import WindowCounts
 from detection.detector import Detector, State
 from transforms.baselines import Baselines
-from transforms.outliers import Announced, ScoredWindow, outliers_of, retract
+from transforms.outliers import Announced, ScoredWindow, outliers_of, retract, uphold
 from transforms.windows import CountedWindow, Pane
 
 NOTHING: Final = -1
@@ -143,6 +144,8 @@ def score_in_shard(
     if write is not None:
         state_cells[write].write(state.to_bytes())
         ends = (start, ends[1]) if write == 0 else (ends[0], start)
+    if read is not None and ledger.ends[read] >= start and start in ledger.announced:
+        scored = uphold(scored, ledger.announced[start].outliers)
     scored, announced = retract(scored, ledger.announced)
     if ends != ledger.ends or announced is not ledger.announced:
         ledger_cell.write(Ledger(ends, announced).to_bytes())

@@ -196,6 +196,20 @@ def test_a_window_that_comes_after_its_successor_is_scored_by_what_was_before_it
     assert disordered[3].outliers == ordered[-1].outliers != []
 
 
+def test_what_was_told_stands_when_the_states_have_learnt_from_the_window() -> None:
+    """A keyword that was new in window 2 is new no more to the states after windows 2 and 3."""
+    first = pane(Pane.ON_TIME, 2, unheard=12)
+    late = pane(Pane.LATE, 2, 1002, unheard=13, w30=95)
+    told = run([*on_time(1), first, *on_time(3), *on_time(4), late], KeywordDetector(), TABLE)
+    (before,), after = told[1].outliers, told[-1].outliers
+    assert [(o.keyword, o.mentions, o.status) for o in after] == [
+        ("unheard", 13, "confirmed"),
+        ("w30", 95, "confirmed"),
+    ]
+    assert (after[0].score, after[0].expected) == (before.score, before.expected)
+    assert after[0].excess == 13 - before.expected
+
+
 def test_a_surge_is_provisional_then_confirmed() -> None:
     told = run(
         [*on_time(1, 2, 3), pane(Pane.EARLY, 4, 500, w30=90), pane(Pane.ON_TIME, 4, 1000, w30=95)],
