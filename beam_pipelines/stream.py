@@ -38,9 +38,10 @@ from detection.baselines import BaselineTable
 from transforms.archive import ArchivePosts
 from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions
-from transforms.outliers import ScoredWindow, ScoreWindows, TrackOutliers
+from transforms.outliers import ScoredWindow
 from transforms.posts import DecodePosts
 from transforms.records import BatchRecords, RawRecord, from_kafka
+from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
 from transforms.windows import MergePanes, WindowMentions
 
@@ -111,7 +112,6 @@ def build(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str 
         | "WindowMentions" >> WindowMentions(config.early_firing_seconds, config.allowed_lateness_seconds)
         | "MergePanes" >> MergePanes()
         | "ScoreWindows" >> ScoreWindows(config.detector, _baselines(config))
-        | "TrackOutliers" >> TrackOutliers()
     )
     found = scored | "WithOutliers" >> beam.Filter(lambda window: bool(window.outliers))
     found | "PutOutliers" >> beam.Map(put_outliers, f"{config.lake}/outliers")
