@@ -1,0 +1,183 @@
+"""Incidents as an alert tells of them, and how they are read from Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+LOOKBACK_HOURS = 24
+"""What nobody touched for so long is no news, also to a service that was down meanwhile."""
+
+SAMPLE_POSTS = 3
+
+
+class Stage(StrEnum):
+    """How far an incident has come."""
+
+    OPENED = "opened"  # going on, its last window not yet closed
+    CONFIRMED = "confirmed"  # going on, and a closed window says so
+    CLOSED = "closed"  # over
+    RETRACTED = "retracted"  # a later count no longer supports it
+
+
+class SamplePost(msgspec.Struct, frozen=True):
+    """A post of the incident.
+
+    Attributes:
+        post_id: TikTok's id.
+        text: its text, if the post is in the table of posts already.
+    """
+
+    post_id: int
+    text: str | None = None
+
+
+class Driver(msgspec.Struct, frozen=True):
+    """Something that is behind the rise.
+
+    Attributes:
+        kind: ``challenge``, ``music``, ``author`` or ``word``.
+        name: which one.
+        share: its part of the excess, 0 to 1.
+    """
+
+    kind: str
+    name: str
+    share: float
+
+
+class Incident(msgspec.Struct, frozen=True):
+    """A row of ``incidents`` at one moment, with posts and drivers where they are known.
+
+    Attributes:
+        incident_id: identity.
+        keyword: the keyword.
+        kind: ``surge`` or ``drop``.
+        severity: one of ``SEVERITIES``.
+        state: ``open``, ``closed`` or ``retracted``.
+        status: ``provisional`` or ``confirmed``.
+        opened_at: start of its first window.
+        last_at: start of its last window so far.
+        closed_at: when it was over.
+        peak_at: start of its most unusual window.
+        peak_score: score of that window.
+        peak_mentions: mentions in that window.
+        peak_expected: mentions that were expected in it.
+        shape: what its course looks like.
+        updated_at: when the row last changed.
+        watched: whether the keyword is on the watchlist.
+        muted: whether the keyword is muted.
+        detector: the detector that judged, which says what a score means.
+        drivers: what is behind it, in falling order of share.
+        posts: the most engaging posts of its most unusual window.
+    """
+
+    incident_id: int
+    keyword: str
+    kind: str
+    severity: str
+    state: str
+    status: str
+    opened_at: datetime
+    last_at: datetime
+    closed_at: datetime | None
+    peak_at: datetime
+    peak_score: float
+    peak_mentions: int | None
+    peak_expected: float | None
+    shape: str | None
+    updated_at: datetime
+    watched: bool
+    muted: bool
+    detector: str | None = None
+    drivers: tuple[Driver, ...] = ()
+    posts: tuple[SamplePost, ...] = ()
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        if self.state == "retracted":
+            return Stage.RETRACTED
+        if self.state == "closed":
+            return Stage.CLOSED
+        return Stage.CONFIRMED if self.status == "confirmed" else Stage.OPENED
+
+
+# JSON has no infinity, which a score may reach.
+_CANDIDATES = """
+    SELECT i.incident_id, i.keyword, i.kind, i.severity, i.state, i.status, i.opened_at,
+        coalesce(i.last_at, i.peak_at), i.closed_at, i.peak_at, least(i.peak_score, 300),
+        i.peak_mentions, i.peak_expected, i.shape, i.updated_at,
+        EXISTS (SELECT FROM watchlist w WHERE w.keyword = i.keyword),
+        EXISTS (SELECT FROM alert_mutes m WHERE m.keyword = i.keyword AND (m.until IS NULL OR m.until > now()))
+    FROM incidents i
+    WHERE i.updated_at > now() - make_interval(hours => %(hours)s)
+        AND (i.severity = ANY(%(severities)s)
+            OR EXISTS (SELECT FROM watchlist w WHERE w.keyword = i.keyword)
+            OR EXISTS (SELECT FROM alert_outbox o WHERE o.incident_id = i.incident_id))
+    ORDER BY i.incident_id
+"""
+
+_EVIDENCE = """
+    SELECT i.incident_id, i.drivers, peak.detector, coalesce(peak.sample_posts, '{}')
+    FROM incidents i
+    LEFT JOIN LATERAL (
+        SELECT o.detector, o.sample_posts FROM outliers o
+        WHERE o.keyword = i.keyword AND o.status <> 'retracted'
+            AND o.window_start BETWEEN i.opened_at AND coalesce(i.last_at, i.peak_at)
+        ORDER BY o.window_start = i.peak_at DESC, o.score DESC LIMIT 1
+    ) peak ON true
+    WHERE i.incident_id = ANY(%(ids)s)
+"""
+
+# The times only keep other days' partitions out of the search.
+_POSTS = """
+    SELECT DISTINCT ON (post_id) post_id, text FROM posts
+    WHERE post_id = ANY(%(ids)s) AND seen_at BETWEEN %(since)s AND %(until)s + interval '1 day'
+    ORDER BY post_id, seen_at DESC
+"""
+
+
+def candidates(cursor: Any, severities: Collection[str]) -> list[Incident]:
+    """Read the incidents that changed lately and are of these severities, on the watchlist, or told of already."""
+    cursor.execute(_CANDIDATES, {"hours": LOOKBACK_HOURS, "severities": list(severities)})
+    return [Incident(*row) for row in cursor.fetchall()]
+
+
+def with_evidence(cursor: Any, incidents: Sequence[Incident]) -> list[Incident]:
+    """Add detector, drivers and sample posts; an incident that was deleted meanwhile is left out."""
+    cursor.execute(_EVIDENCE, {"ids": [incident.incident_id for incident in incidents]})
+    evidence = {incident_id: rest for incident_id, *rest in cursor.fetchall()}
+    return [
+        _with_evidence(cursor, incident, *evidence[incident.incident_id])
+        for incident in incidents
+        if incident.incident_id in evidence
+    ]
+
+
+def _with_evidence(
+    cursor: Any, incident: Incident, drivers: Any, detector: str | None, post_ids: list[int]
+) -> Incident:
+    ids = post_ids[:SAMPLE_POSTS]
+    known: dict[int, SamplePost] = {}
+    if ids:
+        cursor.execute(_POSTS, {"ids": ids, "since": incident.opened_at, "until": incident.last_at})
+        known = {post_id: SamplePost(post_id, text) for post_id, text in cursor.fetchall()}
+    return msgspec.structs.replace(
+        incident,
+        detector=detector,
+        drivers=_drivers(drivers),
+        posts=tuple(known.get(post_id, SamplePost(post_id)) for post_id in ids),
+    )
+
+
+def _drivers(column: Any) -> tuple[Driver, ...]:
+    """Read the column, which others write; an alert without drivers is better than none."""
+    try:
+        return msgspec.convert(column or (), tuple[Driver, ...])
+    except msgspec.ValidationError:
+        return ()
