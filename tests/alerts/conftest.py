@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+import trustme
 from aiosmtpd.controller import Controller
 from psycopg2.extras import execute_values
 
@@ -214,6 +216,14 @@ class Postbox:
         return self.answer
 
 
+class _AnyPort(Controller):
+    """Lets the kernel choose the port."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @dataclass
 class MailServer:
     """A mail server on a port of this machine."""
@@ -232,26 +242,29 @@ def start_mail_server() -> Iterator[StartMailServer]:
 
     def start(**options: Any) -> MailServer:
         postbox = Postbox()
-        controller = Controller(postbox, hostname="127.0.0.1", port=0, **options)
-        # Port 0 lets the kernel choose; aiosmtpd looks for itself at the port that it was given.
-        controller._trigger_server = lambda: None
+        controller = _AnyPort(postbox, port=0, **{"hostname": "127.0.0.1", **options})
         controller.start()
         controllers.append(controller)
-        return MailServer(controller.server.sockets[0].getsockname()[1], postbox)
+        return MailServer(controller.port, postbox)
 
     yield start
     for controller in controllers:
         controller.stop()
 
 
+@dataclass
+class Tls:
+    """A server's side of TLS, and the file that makes a client trust it."""
+
+    context: ssl.SSLContext
+    authority: Path
+
+
 @pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A self-signed certificate of 127.0.0.1 and its key."""
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return certificate, key
+def tls(tmp_path: Path) -> Tls:
+    """A certificate of 127.0.0.1 by an authority of its own."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    return Tls(context, tmp_path / "authority.pem")
