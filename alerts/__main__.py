@@ -158,8 +158,8 @@ def _connect() -> Any:
 
 def _keyword(text: str) -> str:
     """Return the keyword that the stream makes of what a person typed."""
-    found = tokenise(f"#{text.strip().lstrip('#')}") or tokenise(text)
-    if len(found) != 1:
+    found = tokenise(f"#{text.lstrip('#')}") or tokenise(text)  # a stop word is a keyword as a hashtag only
+    if len(found) != 1 or len(text.split()) != 1:
         msg = f"{text!r} is not one keyword: give one hashtag, word or emoji"
         raise UserError(msg)
     return next(iter(found))

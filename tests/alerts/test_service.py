@@ -87,7 +87,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def ready(database: Database) -> bool:
-    return bool(database.run("SELECT FROM alert_channels"))
+    return bool(database.run("SELECT channel FROM alert_channels"))
 
 
 def types(receiver: Receiver) -> list[str]:
