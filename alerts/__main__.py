@@ -190,11 +190,11 @@ def _test_message() -> Message:
         peak_score=2.0,
         peak_mentions=123,
         peak_expected=4.5,
-        shape="spike",
+        shape="pulse",
         updated_at=now,
         watched=False,
         muted=False,
-        drivers=(Driver("challenge", "example", 0.4),),
+        drivers=(Driver("example", 1),),
         posts=(SamplePost(1, "This is a test of the alerts; there is no such incident."),),
     )
     message_id = str(uuid.uuid4())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,6 +13,8 @@ LOOKBACK_HOURS = 24
 """What nobody touched for so long is no news, also to a service that was down meanwhile."""
 
 SAMPLE_POSTS = 3
+
+DRIVERS = 5
 
 
 class Stage(StrEnum):
@@ -37,17 +39,18 @@ class SamplePost(msgspec.Struct, frozen=True):
 
 
 class Driver(msgspec.Struct, frozen=True):
-    """Something that is behind the rise.
+    """A keyword that was unusual at the same time, and in the same posts.
+
+    What the stream knows within minutes: sampled, for it keeps a few posts of each outlier. What exactly was behind a rise
+    is known once the day is parsed.
 
     Attributes:
-        kind: ``challenge``, ``music``, ``author`` or ``word``.
-        name: which one.
-        share: its part of the excess, 0 to 1.
+        keyword: the other keyword.
+        posts: sample posts that they share.
     """
 
-    kind: str
-    name: str
-    share: float
+    keyword: str
+    posts: int
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -72,7 +75,7 @@ class Incident(msgspec.Struct, frozen=True):
         watched: whether the keyword is on the watchlist.
         muted: whether the keyword is muted.
         detector: the detector that judged, which says what a score means.
-        drivers: what is behind it, in falling order of share.
+        drivers: what it came with, in falling order of shared posts.
         posts: the most engaging posts of its most unusual window.
     """
 
@@ -123,21 +126,22 @@ _CANDIDATES = """
 """
 
 _EVIDENCE = """
-    SELECT i.incident_id, i.drivers, peak.detector, coalesce(peak.sample_posts, '{}')
-    FROM incidents i
-    LEFT JOIN LATERAL (
-        SELECT o.detector, o.sample_posts FROM outliers o
-        WHERE o.keyword = i.keyword AND o.status <> 'retracted'
-            AND o.window_start BETWEEN i.opened_at AND coalesce(i.last_at, i.peak_at)
-        ORDER BY o.window_start = i.peak_at DESC, o.score DESC LIMIT 1
-    ) peak ON true
-    WHERE i.incident_id = ANY(%(ids)s)
+    SELECT detector, sample_posts FROM outliers
+    WHERE keyword = %(keyword)s AND status <> 'retracted' AND window_start BETWEEN %(since)s AND %(until)s
+    ORDER BY window_start = %(peak)s DESC, score DESC
+"""
+
+_DRIVERS = """
+    SELECT o.keyword, count(DISTINCT post) FROM outliers o, unnest(o.sample_posts) AS post
+    WHERE o.window_start BETWEEN %(since)s AND %(until)s AND o.status <> 'retracted'
+        AND o.keyword <> %(keyword)s AND post = ANY(%(posts)s::bigint[])
+    GROUP BY o.keyword ORDER BY count(DISTINCT post) DESC, o.keyword LIMIT %(most)s
 """
 
 # The times only keep other days' partitions out of the search.
 _POSTS = """
     SELECT DISTINCT ON (post_id) post_id, text FROM posts
-    WHERE post_id = ANY(%(ids)s) AND seen_at BETWEEN %(since)s AND %(until)s + interval '1 day'
+    WHERE post_id = ANY(%(posts)s::bigint[]) AND seen_at BETWEEN %(since)s AND %(until)s + interval '1 day'
     ORDER BY post_id, seen_at DESC
 """
 
@@ -148,36 +152,22 @@ def candidates(cursor: Any, severities: Collection[str]) -> list[Incident]:
     return [Incident(*row) for row in cursor.fetchall()]
 
 
-def with_evidence(cursor: Any, incidents: Sequence[Incident]) -> list[Incident]:
-    """Add detector, drivers and sample posts; an incident that was deleted meanwhile is left out."""
-    cursor.execute(_EVIDENCE, {"ids": [incident.incident_id for incident in incidents]})
-    evidence = {incident_id: rest for incident_id, *rest in cursor.fetchall()}
-    return [
-        _with_evidence(cursor, incident, *evidence[incident.incident_id])
-        for incident in incidents
-        if incident.incident_id in evidence
-    ]
-
-
-def _with_evidence(
-    cursor: Any, incident: Incident, drivers: Any, detector: str | None, post_ids: list[int]
-) -> Incident:
-    ids = post_ids[:SAMPLE_POSTS]
-    known: dict[int, SamplePost] = {}
-    if ids:
-        cursor.execute(_POSTS, {"ids": ids, "since": incident.opened_at, "until": incident.last_at})
-        known = {post_id: SamplePost(post_id, text) for post_id, text in cursor.fetchall()}
-    return msgspec.structs.replace(
-        incident,
-        detector=detector,
-        drivers=_drivers(drivers),
-        posts=tuple(known.get(post_id, SamplePost(post_id)) for post_id in ids),
-    )
-
-
-def _drivers(column: Any) -> tuple[Driver, ...]:
-    """Read the column, which others write; an alert without drivers is better than none."""
-    try:
-        return msgspec.convert(column or (), tuple[Driver, ...])
-    except msgspec.ValidationError:
-        return ()
+def with_evidence(cursor: Any, incident: Incident) -> Incident:
+    """Add detector, sample posts and drivers, as far as they are known."""
+    values: dict[str, Any] = {
+        "keyword": incident.keyword,
+        "since": incident.opened_at,
+        "until": incident.last_at,
+        "peak": incident.peak_at,
+    }
+    cursor.execute(_EVIDENCE, values)
+    outliers = cursor.fetchall()  # the peak first
+    if not outliers:
+        return incident
+    detector, best = outliers[0]
+    cursor.execute(_DRIVERS, {**values, "posts": [post for _, posts in outliers for post in posts], "most": DRIVERS})
+    drivers = tuple(Driver(keyword, posts) for keyword, posts in cursor.fetchall())
+    cursor.execute(_POSTS, {**values, "posts": best[:SAMPLE_POSTS]})
+    texts = dict(cursor.fetchall())
+    posts = tuple(SamplePost(post, texts.get(post)) for post in best[:SAMPLE_POSTS])
+    return msgspec.structs.replace(incident, detector=detector, drivers=drivers, posts=posts)

@@ -126,12 +126,10 @@ def enqueue(connection: Any, channels: Collection[str], severities: Collection[s
             for channel, start in since.items()
             if (change := plan(incident, told[incident.incident_id, channel], severities, start))
         ]
-        if changes:
-            needed = {incident.incident_id: incident for incident, _, _ in changes}
-            full = {incident.incident_id: incident for incident in with_evidence(cursor, list(needed.values()))}
-            for incident, channel, change in changes:
-                if incident.incident_id in full:
-                    _apply(cursor, full[incident.incident_id], channel, change)
+        full = {incident.incident_id: incident for incident, _, _ in changes}
+        full = {number: with_evidence(cursor, incident) for number, incident in full.items()}
+        for incident, channel, change in changes:
+            _apply(cursor, full[incident.incident_id], channel, change)
     return len(changes)
 
 
@@ -154,16 +152,17 @@ def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: flo
         row = cursor.fetchone()
     if row is None:
         return None
-    number, message_id, event, incident, attempt, created_at, thread_id = row
-    return Message(
-        id=number,
-        message_id=message_id,
-        event=Stage(event),
-        incident=msgspec.convert(incident, Incident),
-        attempt=attempt,
-        created_at=created_at,
-        thread_id=thread_id or message_id,
-    )
+    number, message_id, event, snapshot, attempt, created_at, thread_id = row
+    try:
+        incident = msgspec.convert(snapshot, Incident)
+    except msgspec.ValidationError as error:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE alert_outbox SET state = 'failed', finished_at = now(), error = %s WHERE id = %s",
+                (f"made by another version of the program: {error}", number),
+            )
+        return claim(connection, channel, held, lease_seconds)
+    return Message(number, message_id, Stage(event), incident, attempt, created_at, thread_id or message_id)
 
 
 def sent(connection: Any, message: Message, note: str | None = None) -> None:

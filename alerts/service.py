@@ -11,6 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -46,11 +47,12 @@ def run(settings: Settings, connect: Connect) -> None:
         signal.signal(number, end)
     works = [partial(enqueue, settings)]
     works += [partial(deliver_due, settings, channel, stop) for channel in settings.channels]
-    threads = [threading.Thread(target=_repeat, args=(work, connect, settings.poll_seconds, stop)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(works)) as pool:
+        loops = [pool.submit(_repeat, work, connect, settings.poll_seconds, stop) for work in works]
+        wait(loops, return_when=FIRST_EXCEPTION)
+        stop.set()  # half a service is worse than none: whoever supervises it shall see
+    for loop in loops:
+        loop.result()
 
 
 def run_once(settings: Settings, connect: Connect) -> None:

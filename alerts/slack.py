@@ -56,7 +56,7 @@ def render(alert: Alert) -> dict[str, Any]:
         posts = [f"• <{post.url}|post> {escape(post.text)}".rstrip() for post in alert.posts]
         blocks.append(_section("\n".join(posts)))
     if alert.link:
-        blocks.append(_section(f"<{alert.link}|Open the dashboard>"))
+        blocks.append(_section(f"<{escape(alert.link)}|Open the dashboard>"))
     return {"text": escape(alert.title), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from alerts.incidents import Incident, SamplePost, Stage
@@ -19,7 +19,6 @@ from alerts.outbox import Message
 
 POST_CHARACTERS: Final = 140
 KEYWORD_CHARACTERS: Final = 64
-DRIVERS: Final = 5
 
 # Marks that turn the direction of what follows: a text could show as another than it is.
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -34,9 +33,9 @@ _STANDING: Final = {
     Stage.OPENED: "going on, provisional: the latest window is still open",
     Stage.CONFIRMED: "going on, confirmed",
     Stage.CLOSED: "over",
-    Stage.RETRACTED: "retracted: a later count no longer supports it",
+    Stage.RETRACTED: "retracted: later counts no longer support it, or it is part of another incident",
 }
-_DRIVER_KINDS: Final = {"challenge": "#{}", "music": "sound {}", "author": "@{}", "word": "“{}”"}
+_SHAPES: Final = {"pulse": "pulse", "ramp_up": "ramp-up", "mean_shift": "lasting shift"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ class Phrasing:
 
     def link(self, incident: Incident) -> str | None:
         """Return the address of the keyword's page on the dashboard."""
-        return self.dashboard_url and f"{self.dashboard_url}/keyword/{quote(incident.keyword, safe='')}"
+        query = urlencode({"q": incident.keyword, "incident": incident.incident_id})
+        return self.dashboard_url and f"{self.dashboard_url}/keyword?{query}"
 
     def moment(self, moment: datetime) -> str:
         """Return a time as people read it."""
@@ -108,9 +108,10 @@ class Phrasing:
         yield "Since", self.moment(incident.opened_at)
         yield "State", _standing(incident, self)
         if incident.shape:
-            yield "Shape", one_line(incident.shape, KEYWORD_CHARACTERS)
+            yield "Shape", _SHAPES.get(incident.shape, one_line(incident.shape, KEYWORD_CHARACTERS))
         if incident.drivers:
-            yield "Drivers", ", ".join(drivers(incident))
+            names = (one_line(driver.keyword, KEYWORD_CHARACTERS) for driver in incident.drivers)
+            yield "Drivers", f"came with {', '.join(names)} (from sample posts)"
         if incident.watched:
             yield "Watchlist", "yes"
 
@@ -140,14 +141,6 @@ def rarity(incident: Incident) -> str:
     if days > 36_500:
         return "less than once in 100 years"
     return f"about once in {_rounded(days)} {'day' if _rounded(days) == '1' else 'days'}"
-
-
-def drivers(incident: Incident) -> list[str]:
-    """Return what is behind the incident, each with its share of the excess."""
-    return [
-        f"{_DRIVER_KINDS.get(driver.kind, '{}').format(one_line(driver.name, KEYWORD_CHARACTERS))} {driver.share:.0%}"
-        for driver in incident.drivers[:DRIVERS]
-    ]
 
 
 def post_url(post: SamplePost) -> str:

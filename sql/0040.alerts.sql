@@ -1,8 +1,6 @@
 -- The outbox of alerts, what is muted, and a login of its own for the service that sends.
 -- depends: 0001.schema 0039.incident-columns
 
--- What is behind the rise, in falling order: [{"kind": "challenge", "name": "…", "share": 0.4}]; null: not known.
-ALTER TABLE incidents ADD COLUMN IF NOT EXISTS drivers jsonb;
 CREATE INDEX IF NOT EXISTS incidents_by_update ON incidents (updated_at);
 
 -- A channel is told of incidents that changed after it came into use: no backlog on the first day.

@@ -102,6 +102,7 @@ class Database:
             "status": "provisional",
             "peak_mentions": 120,
             "peak_expected": 14.2,
+            "shape": "pulse",
             **columns,
         }
         connection = self.connect(self.settings.writer)
@@ -179,8 +180,6 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
                 self.send_header(name, value)
             self.end_headers()
 
-        do_GET = do_POST
-
         def log_message(self, *_: object) -> None:
             pass
 
@@ -203,13 +202,13 @@ class Postbox:
         self.answer = "250 OK"
         self.tls: list[bool] = []
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if address in self.refusals:
             return self.refusals[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         if self.answer.startswith("250"):
             self.envelopes.append(envelope)
             self.tls.append(session.ssl is not None)

@@ -26,12 +26,12 @@ INCIDENT = Incident(
     peak_score=3.1,
     peak_mentions=1234,
     peak_expected=14.21,
-    shape="spike",
+    shape="pulse",
     updated_at=NOON,
     watched=False,
     muted=False,
     detector="return_period",
-    drivers=(Driver("challenge", "summer", 0.41),),
+    drivers=(Driver("summer", 2),),
     posts=(SamplePost(7234567890123456789, "look at this"),),
 )
 

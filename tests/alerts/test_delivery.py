@@ -107,7 +107,7 @@ def test_nobody_listens() -> None:
 def test_a_receiver_that_does_not_answer(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "READ_SECONDS", 0.2)
     release = threading.Event()
-    receiver.answer = lambda _: (release.wait(30) and 200 or 200, {})
+    receiver.answer = lambda _: ((release.wait(30) and 200) or 200, {})
     error = failure(hook(receiver.url))
     release.set()
     assert "no answer within" in str(error)
@@ -180,9 +180,7 @@ def test_tls_is_used_when_it_is_offered(
     assert server.postbox.tls == [True, True]
 
 
-def test_tls_from_the_first_byte(
-    start_mail_server: StartMailServer, tls: Tls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tls_from_the_first_byte(start_mail_server: StartMailServer, tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
     server = start_mail_server(ssl_context=tls.context)
     assert str(failure(mail(server.port, Security.TLS))).startswith("TLS failed")
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
@@ -210,9 +208,7 @@ def test_a_password_is_not_sent_in_the_clear_to_another_machine(start_mail_serve
 
 
 @pytest.mark.parametrize("welcome", [True, False])
-def test_login(
-    start_mail_server: StartMailServer, tls: Tls, monkeypatch: pytest.MonkeyPatch, welcome: bool
-) -> None:
+def test_login(start_mail_server: StartMailServer, tls: Tls, monkeypatch: pytest.MonkeyPatch, welcome: bool) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
     options = {"authenticator": lambda *_: AuthResult(success=welcome, handled=False), "auth_required": True}
     server = start_mail_server(tls_context=tls.context, **options)
@@ -256,5 +252,3 @@ def test_a_mail_server_that_is_none(receiver: Receiver) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         threading.Thread(target=lambda: silent.accept()[0].sendall(b"hello\r\n"), daemon=True).start()
         assert failure(mail(silent.getsockname()[1])).permanent is False
-
-

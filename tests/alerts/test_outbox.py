@@ -33,7 +33,9 @@ def enqueue(connection: Any) -> int:
     return outbox.enqueue(connection, CHANNELS, SEVERITIES)
 
 
-def claim(connection: Any, channel: str = "webhook", held: tuple[str, ...] = (), lease: float = LEASE) -> Message | None:
+def claim(
+    connection: Any, channel: str = "webhook", held: tuple[str, ...] = (), lease: float = LEASE
+) -> Message | None:
     return outbox.claim(connection, channel, held, lease)
 
 
@@ -76,39 +78,55 @@ def test_updates_follow_in_order_and_as_a_thread(database: Database, connection:
     assert {m.thread_id for m in (first, second, third)} == {first.message_id}
 
 
+def outlier(
+    database: Database, keyword: str, start: datetime, score: float, posts: list[int], status: str = "confirmed"
+) -> None:
+    database.run(
+        """
+        INSERT INTO outliers (keyword, window_start, mentions, expected, lower, upper, p_value, score, severity, status,
+            tide, excess, sample_posts, baseline_version, detector, pane, posts)
+        VALUES (%s, %s, 50, 5, 2, 9, 0, %s, 'high', %s, 0, 45, %s, 1, 'return_period', 1, 900)
+        """,
+        keyword,
+        start,
+        score,
+        status,
+        posts,
+    )
+
+
 def test_a_message_tells_what_is_known_of_the_incident(database: Database, connection: Any) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     database.run("SELECT ensure_day_partition('posts', %s)", now.date())
     database.run("INSERT INTO posts (post_id, seen_at, text) VALUES (7, %s, 'look')", now)
-    for start, score, posts in ((now, 3.0, [7, 8, 9, 10]), (now - timedelta(minutes=15), 9.0, [1])):
-        database.run(
-            "INSERT INTO outliers VALUES ('dance', %s, 50, 5, 2, 9, 0, %s, 'high', 'confirmed', 0, 45, %s, 1, "
-            "'return_period', 1, 900)",
-            start,
-            score,
-            posts,
-        )
+    before = now - timedelta(minutes=15)
+    outlier(database, "dance", now, 3.0, [7, 8, 9, 10])
+    outlier(database, "dance", before, 9.0, [1, 2])
+    outlier(database, "summer", now, 3.0, [8, 20])
+    outlier(database, "beach", now, 3.0, [7, 8, 2])
+    outlier(database, "beach", before, 3.0, [7, 2])
+    outlier(database, "apart", now, 3.0, [20, 21])
+    outlier(database, "gone", now, 3.0, [7, 8], status="retracted")
+    outlier(database, "earlier", now - timedelta(hours=2), 3.0, [7, 8])
     database.incident(
         opened_at=now - timedelta(hours=1),
         last_at=now,
         peak_at=now,
-        shape="spike",
-        drivers='[{"kind": "challenge", "name": "summer", "share": 0.5}]',
+        shape="ramp_up",
     )
     database.run("INSERT INTO watchlist (keyword) VALUES ('dance')")
     enqueue(connection)
     told = claimed(connection).incident
-    assert (told.opened_at, told.shape, told.watched) == (now - timedelta(hours=1), "spike", True)
+    assert (told.opened_at, told.shape, told.watched) == (now - timedelta(hours=1), "ramp_up", True)
     assert told.detector == "return_period"
-    assert told.drivers == (Driver("challenge", "summer", 0.5),)
+    assert told.drivers == (Driver("beach", 3), Driver("summer", 1))
     assert told.posts == (SamplePost(7, "look"), SamplePost(8), SamplePost(9))
 
 
-@pytest.mark.parametrize("drivers", ["null", "{}", "[1]", '[{"kind": 1}]', '"x"'])
-def test_drivers_that_nobody_can_read_hold_up_nothing(database: Database, connection: Any, drivers: str) -> None:
-    database.incident(drivers=drivers, peak_score=float("inf"), peak_mentions=None, peak_expected=None)
+def test_a_score_may_be_beyond_all_numbers(database: Database, connection: Any) -> None:
+    database.incident(peak_score=float("inf"))
     enqueue(connection)
-    assert claimed(connection).incident.drivers == ()
+    assert claimed(connection).incident.peak_score == 300
 
 
 def test_the_watchlist_is_told_whatever_the_severity(database: Database, connection: Any) -> None:
@@ -188,6 +206,15 @@ def test_giving_up_is_visible_and_can_be_undone(database: Database, connection: 
     database.change(incident, peak_mentions=999)
     enqueue(connection)
     assert claimed(connection).incident.peak_mentions == 120
+
+
+def test_a_message_that_nobody_can_read_holds_up_no_other(database: Database, connection: Any) -> None:
+    database.incident("dance")
+    database.incident("ramen")
+    enqueue(connection)
+    database.run("UPDATE alert_outbox SET incident = incident - 'severity' WHERE keyword = 'dance'")
+    assert claimed(connection).incident.keyword == "ramen"
+    assert database.messages()[0] == ("webhook", "opened", "failed", 1)
 
 
 def test_muted_keywords_are_silent_from_beginning_to_end(database: Database, connection: Any) -> None:

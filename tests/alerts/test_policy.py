@@ -27,8 +27,8 @@ def sent(*stages: Stage) -> list[Told]:
     return [Told(i, stage, State.SENT, 1, BEFORE) for i, stage in enumerate(stages)]
 
 
-def waiting(stage: Stage, id: int = 9) -> Told:
-    return Told(id, stage, State.PENDING, 0, BEFORE)
+def waiting(stage: Stage) -> Told:
+    return Told(9, stage, State.PENDING, 0, BEFORE)
 
 
 def decide(now: Incident, *told: Told) -> Change | None:
@@ -131,8 +131,8 @@ def test_whatever_happens_each_stage_is_told_once_at_most_and_the_announcement_c
 ) -> None:
     outbox: list[Told] = []
     events: list[Stage] = []
-    for step, (now, delivered) in enumerate(course):
-        now = incident(state=now.state, status=now.status, updated_at=NOON + timedelta(minutes=step))
+    for step, (then, delivered) in enumerate(course):
+        now = incident(state=then.state, status=then.status, updated_at=NOON + timedelta(minutes=step))
         match decide(now, *outbox):
             case Add(event, state):
                 outbox.append(Told(step, now.stage, state, 0, now.updated_at))

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alerts import slack, webhook, wording
 from alerts import http as web
+from alerts import slack, webhook, wording
 from alerts.incidents import Driver, SamplePost, Stage
 from alerts.mail import Mail, Security
 from alerts.wording import Phrasing
@@ -32,11 +32,11 @@ def test_an_alert_says_what_how_unusual_since_when_why_and_where_to_look() -> No
         "How unusual": "about once in 1,300 days; severity high",
         "Since": "4 May 2026, 12:15 CEST",
         "State": "going on, provisional: the latest window is still open",
-        "Shape": "spike",
-        "Drivers": "#summer 41%",
+        "Shape": "pulse",
+        "Drivers": "came with summer (from sample posts)",
     }
     assert alert.posts == (wording.PostLine("https://www.tiktok.com/@/video/7234567890123456789", "look at this"),)
-    assert alert.link == "https://dash.example/keyword/dance"
+    assert alert.link == "https://dash.example/keyword?q=dance&incident=7"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,12 @@ def test_an_alert_says_what_how_unusual_since_when_why_and_where_to_look() -> No
         (Stage.CONFIRMED, {"status": "confirmed"}, "Confirmed: dance", "going on, confirmed"),
         (Stage.CLOSED, {"state": "closed", "closed_at": NOON}, "Over: dance", "over since 4 May 2026, 14:00 CEST"),
         (Stage.CLOSED, {"state": "closed"}, "Over: dance", "over"),
-        (Stage.RETRACTED, {"state": "retracted"}, "Retracted: dance", "retracted: a later count no longer supports it"),
+        (
+            Stage.RETRACTED,
+            {"state": "retracted"},
+            "Retracted: dance",
+            "retracted: later counts no longer support it, or it is part of another incident",
+        ),
         (Stage.OPENED, {"state": "closed"}, "New: dance", "over"),  # it waited in the quiet hours
     ],
 )
@@ -84,7 +89,7 @@ def test_drops_and_unknown_numbers() -> None:
 
 
 def test_a_keyword_is_escaped_in_the_link() -> None:
-    assert BERLIN.link(incident(keyword="a/b?c#d e")) == "https://dash.example/keyword/a%2Fb%3Fc%23d%20e"
+    assert BERLIN.link(incident(keyword="a/b?c#d e")) == "https://dash.example/keyword?q=a%2Fb%3Fc%23d+e&incident=7"
     assert Phrasing(ZoneInfo("UTC")).link(incident()) is None
 
 
@@ -94,22 +99,22 @@ def test_long_texts_are_cut() -> None:
     assert len(alert.title) < 150
 
 
-hostile = message(keyword=HOSTILE, shape=HOSTILE, drivers=(Driver("author", HOSTILE, 0.5),), posts=(SamplePost(1, HOSTILE),))  # fmt: skip
+hostile = message(keyword=HOSTILE, shape=HOSTILE, drivers=(Driver(HOSTILE, 2),), posts=(SamplePost(1, HOSTILE),))  # fmt: skip
 
 
 def test_slack_sees_no_markup_in_texts() -> None:
     rendered = slack.render(BERLIN.alert(hostile))
     texts = [rendered["text"], *(block["text"]["text"] for block in rendered["blocks"])]
-    ours = [f"<{BERLIN.link(hostile.incident)}|Open the dashboard>", "<https://www.tiktok.com/@/video/1|post>"]
-    for text in texts:
-        for link in ours:
-            text = text.replace(link, "")
-        assert "<" not in text
-        assert ">" not in text
-        for notifies in ("@all", "@channel", "]("):
-            assert notifies not in text
-        assert "\r" not in text
-        assert len(text) <= 3000
+    link = BERLIN.link(hostile.incident)
+    assert link is not None
+    ours = [f"<{slack.escape(link)}|Open the dashboard>", "<https://www.tiktok.com/@/video/1|post>"]
+    said = "\n".join(texts)
+    for link in ours:
+        assert link in said
+        said = said.replace(link, "")
+    for markup in ("<", ">", "@all", "@channel", "](", "\r"):
+        assert markup not in said
+    assert all(len(text) <= 3000 for text in texts)
     assert all(block["text"]["verbatim"] for block in rendered["blocks"])
 
 
@@ -163,6 +168,6 @@ def test_a_webhook_carries_everything_as_data() -> None:
     assert data["return_period_days"] == pytest.approx(10**3.1 - 1)
     assert data["rarity"] == "about once in 1,300 days"
     assert data["posts"][0]["post_id"] == "7234567890123456789"
-    assert data["url"] == "https://dash.example/keyword/dance"
+    assert data["url"] == "https://dash.example/keyword?q=dance&incident=7"
     assert hook.body(hostile)["data"]["keyword"] == HOSTILE  # JSON needs no other escape
     json.dumps(body, default=str)
