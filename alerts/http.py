@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from alerts.delivery import DeliveryError
 
@@ -56,6 +56,7 @@ def post(address: Address, body: bytes, headers: Mapping[str, str]) -> None:
             headers={"Content-Type": "application/json", "User-Agent": "tiktok-anomalies-alerts/1", **headers},
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             allow_redirects=False,
+            auth=_no_login,
             stream=True,  # the answer's body is not waited for
         )
     except requests.RequestException as error:
@@ -67,13 +68,18 @@ def post(address: Address, body: bytes, headers: Mapping[str, str]) -> None:
         raise DeliveryError(_describe(response), permanent=status == 410, retry_after=_retry_after(response))
 
 
+def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep ``requests`` from sending what ``~/.netrc`` has for the host."""
+    return request
+
+
 def _describe(response: requests.Response) -> str:
     text = f"HTTP {response.status_code}"
     if 300 <= response.status_code < 400:
         return f"{text}: redirects are not followed, set the final address"
     try:
         body = response.raw.read(100)
-    except (OSError, requests.RequestException):
+    except (OSError, HTTPError):
         body = b""
     return f"{text}: {body.decode()}" if _CODE.fullmatch(body) else text
 

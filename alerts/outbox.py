@@ -22,6 +22,9 @@ from alerts.policy import Add, Change, Revise, State, Told, Withdraw, plan
 KEEP_DAYS: Final = 90
 """After so long a message that is done with is forgotten."""
 
+STALE_DAYS: Final = 7
+"""A message that was due for so long and not sent (its channel was not set up, or no service ran) is given up."""
+
 _ENQUEUE_LOCK: Final = 0x616C6572  # of advisory locks, which all programs of a database share
 
 _SILENCE = """
@@ -90,12 +93,17 @@ class Message:
 
 
 def open_channels(connection: Any, channels: Iterable[str]) -> None:
-    """Note when each channel came into use, and forget old messages."""
+    """Note when each channel came into use, give up what is stale, and forget what is old."""
     with connection, connection.cursor() as cursor:
         for channel in channels:
             cursor.execute("INSERT INTO alert_channels (channel) VALUES (%s) ON CONFLICT DO NOTHING", (channel,))
         cursor.execute(
-            "DELETE FROM alert_outbox WHERE state <> 'pending' AND created_at < now() - make_interval(days => %s)",
+            "UPDATE alert_outbox SET state = 'failed', finished_at = now(), error = 'not sent within a week' "
+            "WHERE state = 'pending' AND due_at < now() - make_interval(days => %s)",
+            (STALE_DAYS,),
+        )
+        cursor.execute(
+            "DELETE FROM alert_outbox WHERE state <> 'pending' AND finished_at < now() - make_interval(days => %s)",
             (KEEP_DAYS,),
         )
 

@@ -153,11 +153,13 @@ class Receiver:
         url: where it listens.
         requests: what came.
         answer: called with each request; returns status and headers of the answer.
+        content: body of the answer; its length is for ``answer`` to tell.
     """
 
     url: str = ""
     requests: list[Received] = field(default_factory=list)
     answer: Callable[[Received], tuple[int, dict[str, str]]] = lambda _: (200, {})
+    content: bytes = b""
 
     def bodies(self) -> list[bytes]:
         return [request.body for request in self.requests]
@@ -179,6 +181,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
             for name, value in {"Content-Length": "0", **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(receiver.content)
 
         def log_message(self, *_: object) -> None:
             pass

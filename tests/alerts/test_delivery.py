@@ -10,6 +10,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -60,6 +61,21 @@ def test_attempts_differ_in_the_time_of_the_signature_only(receiver: Receiver) -
     assert first.body == second.body
     changed = {name for name in first.headers if first.headers[name] != second.headers[name]}
     assert changed == {"webhook-timestamp", "webhook-signature"}
+
+
+def test_no_login_is_sent(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password TOKEN\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    hook(receiver.url).deliver(message())
+    assert "authorization" not in receiver.requests[0].headers
+
+
+def test_an_answer_is_shown_only_if_it_is_a_code(receiver: Receiver) -> None:
+    receiver.answer = lambda _: (404, {"Content-Length": "10"})
+    receiver.content = b"no_service"
+    assert str(failure(hook(receiver.url))) == "HTTP 404: no_service"
+    receiver.content = b"POST TOKEN"
+    assert str(failure(hook(receiver.url))) == "HTTP 404"
 
 
 def test_slack_gets_blocks_and_a_text_for_notifications(receiver: Receiver) -> None:

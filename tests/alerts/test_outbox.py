@@ -281,9 +281,22 @@ def test_old_messages_are_forgotten(database: Database, connection: Any) -> None
     database.incident()
     enqueue(connection)
     outbox.sent(connection, claimed(connection))
-    database.run("UPDATE alert_outbox SET created_at = now() - interval '91 days'")
+    database.run("UPDATE alert_outbox SET finished_at = finished_at - interval '91 days'")
     outbox.open_channels(connection, CHANNELS)
     assert database.messages() == [("email", "opened", "pending", 0)]
+
+
+def test_what_waited_for_a_week_is_no_alert_any_more(database: Database, connection: Any) -> None:
+    database.incident("dance")
+    database.incident("ramen")
+    enqueue(connection)
+    database.run("UPDATE alert_outbox SET due_at = now() - interval '8 days' WHERE keyword = 'dance'")
+    outbox.open_channels(connection, CHANNELS)
+    assert claimed(connection).incident.keyword == "ramen"
+    assert claim(connection) is None
+    assert outbox.retry_failed(connection) == 2  # unless somebody wants it all the same, on both channels
+    outbox.open_channels(connection, CHANNELS)
+    assert claimed(connection).incident.keyword == "dance"
 
 
 @pytest.mark.parametrize(
