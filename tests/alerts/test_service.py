@@ -236,8 +236,7 @@ def test_a_channel_that_hangs_holds_up_no_other(
     wait_for(lambda: ready(database))
     for keyword in ("dance", "ramen"):
         database.incident(keyword)
-    wait_for(lambda: len(server.postbox.envelopes) == 2)
-    assert len(receiver.requests) == 1
+    wait_for(lambda: (len(server.postbox.envelopes), len(receiver.requests)) == (2, 1))
     release.set()
     wait_for(lambda: len(receiver.requests) == 2)
 
