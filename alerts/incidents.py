@@ -16,6 +16,9 @@ SAMPLE_POSTS = 3
 
 DRIVERS = 5
 
+EVIDENCE_WINDOWS = 4
+"""The strongest windows of an incident, whose sample posts are looked at: a bound for incidents that last days."""
+
 
 class Stage(StrEnum):
     """How far an incident has come."""
@@ -126,14 +129,14 @@ _CANDIDATES = """
 """
 
 _EVIDENCE = """
-    SELECT detector, sample_posts FROM outliers
+    SELECT detector, window_start, sample_posts FROM outliers
     WHERE keyword = %(keyword)s AND status <> 'retracted' AND window_start BETWEEN %(since)s AND %(until)s
-    ORDER BY window_start = %(peak)s DESC, score DESC
+    ORDER BY window_start = %(peak)s DESC, score DESC LIMIT %(most)s
 """
 
 _DRIVERS = """
     SELECT o.keyword, count(DISTINCT post) FROM outliers o, unnest(o.sample_posts) AS post
-    WHERE o.window_start BETWEEN %(since)s AND %(until)s AND o.status <> 'retracted'
+    WHERE o.window_start = ANY(%(windows)s) AND o.status <> 'retracted'
         AND o.keyword <> %(keyword)s AND post = ANY(%(posts)s::bigint[])
     GROUP BY o.keyword ORDER BY count(DISTINCT post) DESC, o.keyword LIMIT %(most)s
 """
@@ -160,12 +163,14 @@ def with_evidence(cursor: Any, incident: Incident) -> Incident:
         "until": incident.last_at,
         "peak": incident.peak_at,
     }
-    cursor.execute(_EVIDENCE, values)
+    cursor.execute(_EVIDENCE, {**values, "most": EVIDENCE_WINDOWS})
     outliers = cursor.fetchall()  # the peak first
     if not outliers:
         return incident
-    detector, best = outliers[0]
-    cursor.execute(_DRIVERS, {**values, "posts": [post for _, posts in outliers for post in posts], "most": DRIVERS})
+    detector, _, best = outliers[0]
+    windows = [start for _, start, _ in outliers]
+    sampled = [post for _, _, posts in outliers for post in posts]
+    cursor.execute(_DRIVERS, {"keyword": incident.keyword, "windows": windows, "posts": sampled, "most": DRIVERS})
     drivers = tuple(Driver(keyword, posts) for keyword, posts in cursor.fetchall())
     cursor.execute(_POSTS, {**values, "posts": best[:SAMPLE_POSTS]})
     texts = dict(cursor.fetchall())
