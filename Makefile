@@ -41,6 +41,10 @@ logs: ## Show the ends of the logs
 demo: setup ## A simulated day through Kafka, Flink, S3 and Postgres, then a summary
 	@$(RUN) -m local.demo
 
+.PHONY: alerts
+alerts: setup ## Send alerts until Ctrl-C; the channels are set in .env (docs/alerts.md)
+	@$(RUN) -m alerts
+
 .PHONY: lint format
 lint: setup ## Lint and check types
 	$(VENV)/bin/ruff check .
