@@ -80,6 +80,8 @@ class Settings:
     s3: Address
     bucket: str
 
+    airflow: Address
+
     @property
     def run_dir(self) -> Path:
         """Generated settings, sockets and process ids."""
@@ -165,6 +167,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
+        airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),
     )
 
 
