@@ -38,14 +38,7 @@ def check_servers(config: StreamConfig) -> None:
         if topic not in topics:
             msg = f"Kafka has no topic {topic!r}: `make up` creates the topics; or name another with --topic_…"
             raise UserError(msg)
-    try:
-        missing = lake.bucket_missing(config.lake)
-    except (BotoCoreError, ClientError) as error:
-        msg = f"no S3 at {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')} ({error}): start it with `make up`, or see .env"
-        raise UserError(msg) from None
-    if missing:
-        msg = f"the bucket of {config.lake} does not exist: `make up` creates that of LAKE; or name another with --lake"
-        raise UserError(msg)
+    check_lake(config.lake)
     connection = connect("preflight")
     with connection, connection.cursor() as cursor:
         for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):
@@ -54,3 +47,21 @@ def check_servers(config: StreamConfig) -> None:
                 msg = f"Postgres has no table {table!r}: `make up` runs the migrations in sql/"
                 raise UserError(msg)
     connection.close()
+
+
+def check_lake(address: str) -> None:
+    """See that a lake is there; a folder always is.
+
+    Raises:
+        UserError: S3 does not answer, or the bucket does not exist.
+    """
+    if not address.startswith("s3://"):
+        return
+    try:
+        missing = lake.bucket_missing(address)
+    except (BotoCoreError, ClientError) as error:
+        msg = f"no S3 at {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')} ({error}): start it with `make up`, or see .env"
+        raise UserError(msg) from None
+    if missing:
+        msg = f"the bucket of {address} does not exist: `make up` creates that of LAKE; or name another with --lake"
+        raise UserError(msg)

@@ -27,6 +27,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 
 from beam_pipelines import flink
 from beam_pipelines.command_line import check_known
+from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.errors import UserError, start
 from beam_pipelines.job_server import EMBEDDED, JobServer
@@ -133,13 +134,14 @@ def run(argv: Sequence[str]) -> int:
         )
         parser.add_argument("--runner", default="DirectRunner", help="FlinkRunner, or DirectRunner with --input")
         StreamOptions._add_argparse_args(parser)
+        CountingOptions._add_argparse_args(parser)
         parser.print_help()
         return 0
     check_known(argv)
     on_flink = flink.wants_flink(argv)
     arguments = flink.with_defaults(argv) if on_flink else list(argv)
     options = PipelineOptions(arguments)
-    config = StreamConfig.of(options.view_as(StreamOptions))
+    config = StreamConfig.of(options)
     if not on_flink:
         if not config.input:
             msg = "reading Kafka needs --runner=FlinkRunner; without a server, name a file with --input"
