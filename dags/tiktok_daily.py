@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,14 +44,14 @@ def day_of(run: Any) -> str:
     return min(run.logical_date or over, over).astimezone(UTC).date().isoformat()
 
 
-def pipeline_options(*own: str) -> Callable[..., dict[str, Any]]:
-    """Return what renders a pipeline's options: the day, the params named ``own``, and what every pipeline gets."""
+def pipeline_options(task: str, *own: str) -> Callable[..., dict[str, Any]]:
+    """Return what renders a pipeline's options: the day, the params named ``own``, and those of ``{task}_options``."""
 
     def render(context: Any, jinja_env: Any) -> dict[str, Any]:  # noqa: ARG001 - Airflow passes both by name
         params = context["params"]
         parallelism = "parallelism" if params["runner"] == "FlinkRunner" else "direct_num_workers"
         return {
-            **params["pipeline_options"],
+            **params[f"{task}_options"],
             "date": day_of(context["dag_run"]),
             parallelism: params["parallelism"],
             **{name: params[name] for name in own},
@@ -73,9 +72,8 @@ def command_environment(context: Any, jinja_env: Any) -> dict[str, str]:  # noqa
 class RunPipeline(BeamRunPythonPipelineOperator):
     """Runs a module of the project as a Beam pipeline.
 
-    Adds two things to the operator: modules are found wherever Airflow was started, and a task that is stopped or times
-    out interrupts its pipeline (which cancels a job on Flink), where the operator would leave it running beside its own
-    retry.
+    Adds two things to the operator: modules are found wherever Airflow was started, and a task that times out ends its
+    pipeline (which cancels its job on Flink), where the operator would leave it running beside the task's next try.
     """
 
     def execute(self, context: Any) -> Any:
@@ -84,9 +82,9 @@ class RunPipeline(BeamRunPythonPipelineOperator):
             return super().execute(context)
 
     def on_kill(self) -> None:
-        """Interrupt the pipeline, as Ctrl-C would."""
+        """Ask the pipeline to stop."""
         for child in psutil.Process().children():
-            child.send_signal(signal.SIGINT)
+            child.terminate()
 
 
 def report_failure(context: Any) -> None:
@@ -102,6 +100,19 @@ def report_failure(context: Any) -> None:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # The address of a webhook is a secret, and an error's text has it.
             log.warning("the webhook could not be told: %s", type(error).__name__)
+
+
+def options_of(task: str, example: str) -> Param:
+    """Return the param that holds further options of a pipeline."""
+    return Param(
+        {},
+        type="object",
+        propertyNames={"pattern": "^[a-z][a-z0-9_]*$", "not": {"enum": ["date", "from", "to", "runner"]}},
+        additionalProperties={"type": ["string", "number", "boolean", "array"], "items": {"type": "string"}},
+        title=f"More options of {task}",
+        description=f"Further options of `python -m beam_pipelines.{task}`, its own or Beam's, such as `{example}`."
+        " Everybody who can see this page can see them: never put a secret here.",
+    )
 
 
 PARAMS = {
@@ -135,15 +146,8 @@ PARAMS = {
         title="Days to keep",
         description="Retention drops the day partitions that lie more days than this before the run's day.",
     ),
-    "pipeline_options": Param(
-        {},
-        type="object",
-        propertyNames={"pattern": "^[a-z][a-z0-9_]*$", "not": {"enum": ["date", "from", "to", "runner"]}},
-        additionalProperties={"type": ["string", "number", "boolean", "array"], "items": {"type": "string"}},
-        title="More pipeline options",
-        description='Further Beam options of `parse` and `stats`, such as {"direct_running_mode": "multi_processing"}.'
-        " They are shown to everybody who can see this page: never put a secret here.",
-    ),
+    "parse_options": options_of("parse", '{"skip_broken": true}'),
+    "stats_options": options_of("stats", '{"direct_running_mode": "in_memory"}'),
 }
 
 with DAG(
@@ -186,7 +190,7 @@ If only `parity` is red, Postgres holds the day in full, but stream and batch co
         py_options=["-m"],
         py_file="beam_pipelines.parse",
         runner="{{ params.runner }}",
-        pipeline_options=pipeline_options(),
+        pipeline_options=pipeline_options("parse"),
         doc_md="""\
 Reads the day's raw posts from the archive in S3, keeps the newest copy of each, and writes `posts`, `keyword_windows`,
 `keyword_daily`, `challenge_daily`, `music_daily` and the day's `dead_letters`. Replaces the day as a whole.
@@ -200,7 +204,7 @@ By hand: `python -m beam_pipelines.parse --date YYYY-MM-DD`
         py_options=["-m"],
         py_file="beam_pipelines.stats",
         runner="{{ params.runner }}",
-        pipeline_options=pipeline_options("detector"),
+        pipeline_options=pipeline_options("stats", "detector"),
         doc_md="""\
 Learns baselines from the days up to this one and publishes them as a new version in `baseline_versions`; a running
 stream takes it up without a restart.
