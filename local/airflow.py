@@ -105,6 +105,7 @@ def environment(settings: Settings) -> dict[str, str]:
         # The key that Airflow makes by itself is shorter than its own signatures ask for.
         "AIRFLOW__API_AUTH__JWT_SECRET": _kept(home(settings) / "jwt_secret", partial(secrets.token_hex, 64)),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "SPT_NOENV": "1",  # a program that sets its title spares its environment, by which orphans are recognised
         **settings.environment,
     }
 

@@ -24,20 +24,19 @@ DAG = "tiktok_daily"
 
 
 def main() -> None:
-    bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    bag = read_dags()
     dag = bag.dags[DAG]
-    serialised = DagSerialization.serialize_dag(dag)
     report = {
         "import_errors": bag.import_errors,
         "dags": sorted(bag.dags),
         "catchup": dag.catchup,
-        "start_date": dag.start_date.isoformat(),
+        "caught_up": caught_up("2024-05-01"),
         "max_active_runs": dag.max_active_runs,
         "doc": dag.doc_md,
         "params": {name: [param.description, param.schema] for name, param in dag.params.items()},
         "tasks": {task.task_id: describe(task) for task in dag.topological_sort()},
-        "next": next_run(serialised, datetime(2024, 5, 16, 3, tzinfo=UTC), datetime(2024, 5, 17, 3, tzinfo=UTC)),
-        "serialised": json.dumps(serialised, default=str),
+        "next": next_run(dag, DataInterval(datetime(2024, 5, 16, 3, tzinfo=UTC), datetime(2024, 5, 17, 3, tzinfo=UTC))),
+        "serialised": json.dumps(DagSerialization.serialize_dag(dag), default=str),
         "runs": {name: run(copy.deepcopy(dag), **scenario) for name, scenario in json.loads(sys.argv[1]).items()},
     }
     Path(sys.argv[2]).write_text(json.dumps(report), encoding="utf-8")
@@ -56,10 +55,22 @@ def describe(task: Any) -> dict[str, Any]:
     }
 
 
-def next_run(serialised: Any, start: datetime, end: datetime) -> dict[str, str]:
+def read_dags() -> DagBag:
+    return DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+
+
+def caught_up(first_day: str) -> dict[str, Any]:
+    """Return whether and with which run the DAG starts if it is told its first day."""
+    os.environ["BATCH_FIRST_DAY"] = first_day
+    dag = read_dags().dags[DAG]
+    del os.environ["BATCH_FIRST_DAY"]
+    return {"catchup": dag.catchup, "first": next_run(dag, None)}
+
+
+def next_run(dag: Any, last: DataInterval | None) -> dict[str, str]:
     """Return the scheduled run that follows the one with this data interval."""
-    info = DagSerialization.deserialize_dag(serialised).timetable.next_dagrun_info(
-        last_automated_data_interval=DataInterval(start, end), restriction=TimeRestriction(None, None, catchup=True)
+    info = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).timetable.next_dagrun_info(
+        last_automated_data_interval=last, restriction=TimeRestriction(dag.start_date, None, catchup=True)
     )
     return {"logical_date": info.logical_date.isoformat(), "run_after": info.run_after.isoformat()}
 

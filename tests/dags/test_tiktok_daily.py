@@ -213,7 +213,14 @@ def test_a_day_runs_after_it_has_ended(report: Report) -> None:
         "run_after": "2024-05-18T03:00:00+00:00",
     }
     assert report.dag["max_active_runs"] == 1
+
+
+def test_days_are_caught_up_from_the_first_day_if_there_is_one(report: Report) -> None:
     assert report.dag["catchup"] is False
+    assert report.dag["caught_up"] == {
+        "catchup": True,
+        "first": {"logical_date": "2024-05-01T03:00:00+00:00", "run_after": "2024-05-02T03:00:00+00:00"},
+    }
 
 
 def test_the_logical_date_decides_the_day(report: Report) -> None:
