@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import ClassVar
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -37,8 +36,3 @@ class CountingOptions(PipelineOptions):
             default=ALLOWED_LATENESS_SECONDS,
             help="event time that a window stays open for late posts after its end; default: %(default)s",
         )
-
-
-def lake_address(given: str, default: str | None = None) -> str:
-    """Return the lake's address: as given, else the default, else that of ``LAKE``."""
-    return (given or default or os.environ.get("LAKE", "s3://tiktok-lake")).rstrip("/")

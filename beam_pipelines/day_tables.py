@@ -15,6 +15,7 @@ from typing import Any
 from psycopg2.extras import execute_values
 
 from beam_pipelines.errors import UserError
+from transforms.copy_text import day_start
 from transforms.staging import ParseRun
 
 _LOCK_CLASS = 0x7061  # of advisory locks: one process parses a day
@@ -172,8 +173,8 @@ def publish(connection: Any, run: ParseRun, summary: DaySummary) -> None:
         cursor.execute("SET LOCAL work_mem = '256MB'")
         values = {
             "day": day,
-            "start": f"{day} 00:00:00+00",
-            "end": f"{day + timedelta(days=1)} 00:00:00+00",
+            "start": day_start(day),
+            "end": day_start(day + timedelta(days=1)),
             "boilerplate": sorted(summary.boilerplate),
             "objects": summary.objects,
             "broken": list(summary.broken),

@@ -36,8 +36,8 @@ from beam_pipelines.database import connect
 from beam_pipelines.day_tables import DaySummary
 from beam_pipelines.days import start_of, today
 from beam_pipelines.errors import UserError, start
+from beam_pipelines.lake_address import check_lake
 from beam_pipelines.parse_options import ParseConfig, ParseOptions
-from beam_pipelines.preflight import check_lake
 from transforms import lake, readable
 from transforms.daily import Part, ReadParts, StageUncounted, StageWindows
 from transforms.mentions import CountMentions

@@ -8,9 +8,10 @@ from datetime import date, timedelta
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.counting_options import CountingOptions, lake_address
+from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.days import days_between, parse_date
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import lake_address
 
 
 class ParseOptions(PipelineOptions):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
-from botocore.exceptions import BotoCoreError, ClientError
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from beam_pipelines.database import CONNECT_SECONDS, connect
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import check_lake
 from beam_pipelines.stream_options import StreamConfig
-from transforms import lake
 
 
 def check_servers(config: StreamConfig) -> None:
@@ -47,21 +45,3 @@ def check_servers(config: StreamConfig) -> None:
                 msg = f"Postgres has no table {table!r}: `make up` runs the migrations in sql/"
                 raise UserError(msg)
     connection.close()
-
-
-def check_lake(address: str) -> None:
-    """See that a lake is there; a folder always is.
-
-    Raises:
-        UserError: S3 does not answer, or the bucket does not exist.
-    """
-    if not address.startswith("s3://"):
-        return
-    try:
-        missing = lake.bucket_missing(address)
-    except (BotoCoreError, ClientError) as error:
-        msg = f"no S3 at {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')} ({error}): start it with `make up`, or see .env"
-        raise UserError(msg) from None
-    if missing:
-        msg = f"the bucket of {address} does not exist: `make up` creates that of LAKE; or name another with --lake"
-        raise UserError(msg)

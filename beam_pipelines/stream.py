@@ -29,6 +29,7 @@ from beam_pipelines import flink
 from beam_pipelines.command_line import check_known
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.counts_files import read_history
+from beam_pipelines.detector_options import DetectorOptions
 from beam_pipelines.errors import UserError, start
 from beam_pipelines.job_server import EMBEDDED, JobServer
 from beam_pipelines.preflight import check_servers
@@ -135,6 +136,7 @@ def run(argv: Sequence[str]) -> int:
         parser.add_argument("--runner", default="DirectRunner", help="FlinkRunner, or DirectRunner with --input")
         StreamOptions._add_argparse_args(parser)
         CountingOptions._add_argparse_args(parser)
+        DetectorOptions._add_argparse_args(parser)
         parser.print_help()
         return 0
     check_known(argv)

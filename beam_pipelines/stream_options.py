@@ -9,9 +9,10 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.counting_options import CountingOptions, lake_address
-from beam_pipelines.detectors import DETECTORS
+from beam_pipelines.counting_options import CountingOptions
+from beam_pipelines.detector_options import detector_of
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import lake_address
 from detection.detector import Detector
 
 MAX_SHARDS = 1024
@@ -58,9 +59,6 @@ class StreamOptions(PipelineOptions):
             "--history",
             default="",
             help="with --input: CSV of counts (keyword,window_start,mentions) to learn the baselines from",
-        )
-        group.add_argument(
-            "--detector", choices=sorted(DETECTORS), default="threshold", help="what judges; default: %(default)s"
         )
         group.add_argument(
             "--early_firing_seconds",
@@ -115,10 +113,12 @@ class StreamConfig:
         """
         own, counting = options.view_as(StreamOptions), options.view_as(CountingOptions)
         given = {
-            name: getattr(counting if name in CountingOptions.NAMES else own, name) for name in cls.__dataclass_fields__
+            name: getattr(counting if name in CountingOptions.NAMES else own, name)
+            for name in cls.__dataclass_fields__
+            if name != "detector"
         }
         given["lake"] = lake_address(given["lake"], "build/lake" if given["input"] else None)
-        given["detector"] = DETECTORS[given["detector"]]()
+        given["detector"] = detector_of(options)
         if given["input"]:
             given["early_firing_seconds"] = 0  # a file is all there at once: nothing is provisional
         config = cls(**given)

@@ -18,8 +18,8 @@ from apache_beam.metrics.metric import Metrics
 from detection.counts import WINDOW_SECONDS
 from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun, read_object
-from transforms.copy_text import encode, text
-from transforms.post_rows import POST_COLUMNS, DailyTally, post_row, time_of
+from transforms.copy_text import encode, text, time_of
+from transforms.post_rows import POST_COLUMNS, DailyTally, challenges_of, post_row
 from transforms.posts import Post, Rejected
 from transforms.records import MAX_BATCH
 from transforms.staging import Chunk, ParseRun, Stager, Target
@@ -141,8 +141,9 @@ class _ReadPartsFn(beam.DoFn):
             if read.duplicate:
                 outputs[self.DUPLICATES].append(read.post)
                 continue
-            rows.append(post_row(read.post, self._dropped))
-            tally.add(read.post, self._dropped)
+            challenges = challenges_of(read.post, self._dropped)
+            rows.append(post_row(read.post, challenges, self._dropped))
+            tally.add(read.post, challenges)
             if read.late:
                 outputs[self.LATE].append(read.post)
             outputs["posts"].append(read.post)

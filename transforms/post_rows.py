@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from transforms.copy_text import NULL, array, text
+from transforms.copy_text import NULL, array, text, time_of
 from transforms.posts import Post
 from transforms.readable import hashtag, readable
 from transforms.text import tokenise
@@ -18,17 +17,13 @@ MAX_COUNT: Final = 2**62
 """Larger counts are noise, and three of them would not fit the column of their sum."""
 
 
-def time_of(seconds: float) -> str:
-    """Return a time as Postgres takes it, to the microsecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")
-
-
-def post_row(post: Post, dropped: Collection[str]) -> str:
+def post_row(post: Post, challenges: Sequence[str], dropped: Collection[str]) -> str:
     """Return a line of COPY for the columns ``POST_COLUMNS``.
 
     Args:
         post: the post.
-        dropped: keywords that carry nothing, to be left out of text, keywords and challenges.
+        challenges: names of its challenges.
+        dropped: keywords that carry nothing, to be left out of text and keywords.
     """
     item, author = post.item, post.author
     raw = item.text or ""
@@ -41,7 +36,7 @@ def post_row(post: Post, dropped: Collection[str]) -> str:
         text((author.unique_id or author.nick_name) if author else None),
         text(readable(raw, dropped)) if raw else NULL,
         array(sorted(keyword for keyword in keywords if keyword not in dropped)),
-        array(challenges(post, dropped)),
+        array(challenges),
         text(music_id(post)),
         str(_count(item.comment_count)),
         str(_count(item.digg_count)),
@@ -55,10 +50,10 @@ POST_COLUMNS: Final = (
 ).split()
 
 
-def challenges(post: Post, dropped: Collection[str]) -> list[str]:
+def challenges_of(post: Post, dropped: Collection[str]) -> list[str]:
     """Return the distinct names of a post's challenges that say something."""
-    names = dict.fromkeys(c.challenge_name for c in post.challenges or () if c.challenge_name)
-    return [name for name in names if hashtag(name) not in dropped]
+    names = dict.fromkeys([challenge.challenge_name for challenge in post.challenges or ()])
+    return [name for name in names if name and hashtag(name) not in dropped]
 
 
 def music_id(post: Post) -> str | None:
@@ -89,10 +84,10 @@ class DailyTally:
         self._challenges: dict[str, list[int]] = {}
         self._music: dict[str, _Sound] = {}
 
-    def add(self, post: Post, dropped: Collection[str]) -> None:
-        """Take in a post."""
+    def add(self, post: Post, challenges: Sequence[str]) -> None:
+        """Take in a post that takes part in these challenges."""
         engagement = _engagement(post)
-        for name in challenges(post, dropped):
+        for name in challenges:
             tally = self._challenges.setdefault(name, [0, 0])
             tally[0] += 1
             tally[1] += engagement

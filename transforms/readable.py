@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from transforms.posts import Post
@@ -23,17 +24,17 @@ LEAST_SAMPLED: Final = 20
 
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _HASHTAG = re.compile(r"[#＃]([^\s#＃]+)")
-_SPACE = re.compile(r"\s+")
 
 
+@lru_cache(maxsize=1 << 16)
 def hashtag(name: str) -> str | None:
     """Return the keyword that a hashtag, or the name of a challenge, is counted as; ``None`` if it is none.
 
     >>> hashtag("ForYou")
     'foryou'
     """
-    found = keywords_of("#" + name)
-    return next(iter(found)) if len(found) == 1 else None
+    found = keywords_of("#" + name) if len(name.split()) == 1 else ()
+    return next(iter(found), None)
 
 
 def hashtags(post: Post) -> set[str]:
@@ -69,8 +70,8 @@ def readable(text: str, dropped: Collection[str]) -> str:
     >>> readable("New dance  #fyp #Salsa https://example.org/x", {"fyp"})
     'New dance #Salsa'
     """
-    if "://" in text or "www." in text:
+    if "://" in text or "www." in text.lower():
         text = _URL.sub(" ", text)
     if dropped and ("#" in text or "＃" in text):
         text = _HASHTAG.sub(lambda match: " " if hashtag(match[1]) in dropped else match[0], text)
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(text.split())
