@@ -76,7 +76,9 @@ def provision(settings: Settings) -> list[str]:
                 done.append(f"created the login {login.user}")
             cursor.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login.user)))
             names = sql.Identifier(settings.database), sql.Identifier(role)
-            cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(*names))
+            # The parity check compares in a temporary table; the reader gets by without.
+            rights = sql.SQL("CONNECT, TEMPORARY" if role == WRITER_ROLE else "CONNECT")
+            cursor.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(rights, *names))
         cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(settings.database)))
     return done
 
