@@ -79,6 +79,9 @@ class Place:
     parallelism: int = 1
 
 
+NOWHERE = Place()
+
+
 def _source(config: StreamConfig, place: Place) -> beam.PTransform:
     if config.source == "kafkaio":
         return ReadWithKafkaIO(
@@ -116,13 +119,13 @@ def _baselines(config: StreamConfig) -> Callable[[], Baselines]:
     return partial(FixedBaselines, table)
 
 
-def build(
-    pipeline: beam.Pipeline,
-    config: StreamConfig,
-    place: Place = Place(),
-) -> beam.PCollection[ScoredWindow]:
+def build(pipeline: beam.Pipeline, config: StreamConfig, place: Place = NOWHERE) -> beam.PCollection[ScoredWindow]:
     """Put the stream together; labels and metrics are stable, for savepoints and dashboards depend on them."""
-    batches = read_posts(pipeline, config, place)
+    return process(read_posts(pipeline, config, place), config)
+
+
+def process(batches: beam.PCollection[RawBatch], config: StreamConfig) -> beam.PCollection[ScoredWindow]:
+    """Do all that is done with posts once they are read."""
     batches | "ArchivePosts" >> ArchivePosts(f"{config.lake}/raw")
     decoded = batches | "DecodePosts" >> DecodePosts()
     dead = decoded[DecodePosts.DEAD]
@@ -146,8 +149,11 @@ def build(
     return scored
 
 
-def run(argv: Sequence[str]) -> int:
-    """Parse options, check, build, run."""
+Build = Callable[[beam.Pipeline, StreamConfig, Place], object]
+
+
+def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
+    """Parse options, check, build, run; a benchmark has a graph of its own to run on Flink."""
     if "--help" in argv or "-h" in argv:
         parser = argparse.ArgumentParser(
             prog="python -m beam_pipelines.stream",
@@ -174,7 +180,7 @@ def run(argv: Sequence[str]) -> int:
         msg = "--input runs on the DirectRunner: leave --runner out"
         raise UserError(msg)
     options.view_as(StandardOptions).streaming = True
-    return _run_on_flink(options, config)
+    return _run_on_flink(options, config, build_on_flink)
 
 
 def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
@@ -188,7 +194,7 @@ def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
     return 0
 
 
-def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
+def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink: Build) -> int:
     details = options.get_all_options()
     master, name = details["flink_master"], details["job_name"]
     cluster = None if master == EMBEDDED else flink.Cluster(master)
@@ -201,7 +207,7 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
         options.view_as(PortableOptions).job_endpoint = server.job_endpoint
         pipeline = beam.Pipeline(options=options)
         expansion_service = server.expansion_service if config.source == "kafkaio" else ""
-        build(pipeline, config, Place(expansion_service, int(details["parallelism"])))
+        build_on_flink(pipeline, config, Place(expansion_service, int(details["parallelism"])))
         where = "an embedded Flink" if cluster is None else cluster.url
         print(f"submitting {name} to {where} …", file=sys.stderr, flush=True)
         result = pipeline.run()
