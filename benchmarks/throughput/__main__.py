@@ -141,11 +141,14 @@ def steady_rate(reads: Sequence[Read]) -> float:
 
 
 def _run_raw(contender: Contender, settings: Settings, usage: Usage) -> tuple[list[Read], str]:
-    usage.add(os.getpid())
     command = [sys.executable, "-m", "benchmarks.throughput.raw", "--servers", str(settings.kafka), "--topic"]
     command += [settings.topic_posts, "--partitions", str(PARTITIONS), "--processes", str(contender.processes)]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    told = json.loads(done.stdout)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        usage.add(process.pid)
+        output, _ = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    told = json.loads(output)
     return [Read(*read) for read in told["reads"]], told["counts"]
 
 
