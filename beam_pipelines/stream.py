@@ -82,7 +82,8 @@ class Place:
 NOWHERE = Place()
 
 
-def _source(config: StreamConfig, place: Place) -> beam.PTransform:
+def source_of(config: StreamConfig, place: Place) -> ReadWithKafkaIO | ReadWithLibrdkafka:
+    """Return the transform that reads the topic."""
     if config.source == "kafkaio":
         return ReadWithKafkaIO(
             config.bootstrap_servers,
@@ -107,7 +108,7 @@ def read_posts(pipeline: beam.Pipeline, config: StreamConfig, place: Place) -> b
     if config.input:
         lines = pipeline | "File" >> beam.Create([config.input]) | "ReadFile" >> beam.FlatMap(read_file)
         return lines | "BatchRecords" >> BatchRecords()
-    return pipeline | "ReadPosts" >> _source(config, place)
+    return pipeline | "ReadPosts" >> source_of(config, place)
 
 
 def _baselines(config: StreamConfig) -> Callable[[], Baselines]:

@@ -99,9 +99,13 @@ class ReadWithLibrdkafka(beam.PTransform):
     readers: int
     parallelism: int
 
+    def names(self) -> list[bytes]:
+        """Return the elements that stand for the readers."""
+        return readers(self.readers, self.parallelism)
+
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[RawBatch]:
         """Start the readers."""
-        names = readers(self.readers, self.parallelism)
+        names = self.names()
         return (
             pipeline
             | "Start" >> beam.Impulse()
