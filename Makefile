@@ -80,6 +80,10 @@ test-fast: setup ## The tests that need no server
 bench-detector: setup ## Measure the detector against its peers, with its costs
 	$(RUN) -m benchmarks.detector --output build/detector.md
 
+.PHONY: bench
+bench: setup ## Measure throughput: raw limit, counting, full stream, with both sources
+	$(RUN) -m benchmarks.throughput --suite --json build/throughput.json
+
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored
 	rm -rf build
