@@ -128,10 +128,16 @@ def load(environment: Mapping[str, str] | None = None, *, create: bool = False, 
 
 
 def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
-    """Create ``path`` (mode 0600) from ``example``, or fill in the placeholders left in it; tell if it was written."""
-    text = (path if path.exists() else example).read_text(encoding="utf-8")
+    """Create ``path`` (mode 0600) from ``example``, or fill in the secrets that it lacks; tell if it was written."""
+    template = example.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.exists() else template
+    # A newer version of the project may want secrets that an older one did not know.
+    for line in template.splitlines():
+        name, _, value = line.partition("=")
+        if value.startswith(_PLACEHOLDER) and not re.search(rf"(?m)^{name}=", text):
+            text = f"{text.rstrip()}\n{name}={_PLACEHOLDER}\n"
     filled = re.sub(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", lambda match: f"{match[1]}={secrets.token_hex(16)}", text)
-    if path.exists() and filled == text:
+    if path.exists() and filled == path.read_text(encoding="utf-8"):
         return False
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)

@@ -135,7 +135,8 @@ class _Findings:
 
 def source_times(run: ArchivedRun) -> list[int]:
     """Return the timestamp of each line by which it is judged to lie in the future, ms."""
-    return np.where(run.timestamps_ms == NO_TIMESTAMP, NEVER_AHEAD_MS, run.timestamps_ms).tolist()
+    times: list[int] = np.where(run.timestamps_ms == NO_TIMESTAMP, NEVER_AHEAD_MS, run.timestamps_ms).tolist()
+    return times
 
 
 def survey_run(url: str, run: ArchivedRun, day_start: int) -> tuple[SurveyedObject, list[tuple[int, Identities]]]:
