@@ -57,7 +57,7 @@ test-fast: setup ## The tests that need no server
 
 .PHONY: bench-detector
 bench-detector: setup ## Measure the detector against its peers, with its costs
-	$(RUN) -m benchmarks.detector --output build/detector.md
+	$(RUN) -m benchmarks.detector --output build/detector/report.md
 
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored
