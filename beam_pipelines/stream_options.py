@@ -9,13 +9,23 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.detectors import DEFAULT_ALERTS_PER_DAY, DEFAULT_DETECTOR, DETECTORS, make_detector
+from beam_pipelines.counting_options import CountingOptions
+from beam_pipelines.detector_options import detector_of
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import lake_address
 from detection.detector import Detector
-from transforms.mentions import DEFAULT_SHARDS
-from transforms.windows import ALLOWED_LATENESS_SECONDS
 
 MAX_SHARDS = 1024
+SOURCES = ("kafkaio", "librdkafka")
+MAX_OUT_OF_ORDERNESS = 5.0
+IDLE_PARTITION_TIMEOUT = 10.0
+
+# Options of one source alone, with their defaults.
+_LIBRDKAFKA: dict[str, float] = {
+    "max_out_of_orderness": MAX_OUT_OF_ORDERNESS,
+    "idle_partition_timeout": IDLE_PARTITION_TIMEOUT,
+    "readers": 0,
+}
 
 
 class StreamOptions(PipelineOptions):
@@ -53,6 +63,31 @@ class StreamOptions(PipelineOptions):
             help="where a new job starts to read; a restarted one goes on at its checkpoint; default: %(default)s",
         )
         group.add_argument(
+            "--source",
+            choices=SOURCES,
+            default=SOURCES[0],
+            help="how to read Kafka: Beam's ReadFromKafka, or librdkafka inside the Python workers, which is several "
+            "times faster; default: %(default)s",
+        )
+        group.add_argument(
+            "--max_out_of_orderness",
+            type=float,
+            help="librdkafka: seconds that a record may be older than the newest of its partition and still be on time; "
+            f"default: {MAX_OUT_OF_ORDERNESS}",
+        )
+        group.add_argument(
+            "--idle_partition_timeout",
+            type=float,
+            help="librdkafka: seconds of silence after which a partition that is read to its end holds the watermark back "
+            f"no longer; default: {IDLE_PARTITION_TIMEOUT}",
+        )
+        group.add_argument(
+            "--readers",
+            type=int,
+            help="librdkafka: readers that the partitions are shared out to, fixed for the life of a job; "
+            "default: --parallelism",
+        )
+        group.add_argument(
             "--input", default="", help="read this ndjson file on the DirectRunner instead of Kafka; needs no server"
         )
         group.add_argument(
@@ -61,37 +96,10 @@ class StreamOptions(PipelineOptions):
             help="with --input: CSV of counts (keyword,window_start,mentions) to learn the baselines from",
         )
         group.add_argument(
-            "--lake",
-            default="",
-            help="raw/, dead/ and outliers/ go below this s3:// address or folder; default: LAKE, with --input build/lake",
-        )
-        group.add_argument(
-            "--detector", choices=sorted(DETECTORS), default=DEFAULT_DETECTOR, help="what judges; default: %(default)s"
-        )
-        group.add_argument(
-            "--alerts_per_day",
-            type=float,
-            default=DEFAULT_ALERTS_PER_DAY,
-            help="alert budget of the detector return_period: incidents a day, over all keywords, that its threshold "
-            "aims at; default: %(default)g",
-        )
-        group.add_argument(
-            "--shards",
-            type=int,
-            default=DEFAULT_SHARDS,
-            help="parts of the vocabulary, counted and scored apart; several per parallel task; default: %(default)s",
-        )
-        group.add_argument(
             "--early_firing_seconds",
             type=int,
             default=60,
             help="processing time between provisional results of an open window; 0: none; default: %(default)s",
-        )
-        group.add_argument(
-            "--allowed_lateness_seconds",
-            type=int,
-            default=ALLOWED_LATENESS_SECONDS,
-            help="event time that a window stays open for late posts after its end; default: %(default)s",
         )
         group.add_argument(
             "--baselines_every_seconds",
@@ -112,7 +120,10 @@ class StreamOptions(PipelineOptions):
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """Validated settings of the stream; the fields are the options of the same names."""
+    """Validated settings of the stream; the fields are the options of the same names.
+
+    ``readers`` is 0 for as many as Flink has parallel tasks.
+    """
 
     bootstrap_servers: str
     topic_posts: str
@@ -120,11 +131,14 @@ class StreamConfig:
     topic_dead: str
     consumer_group: str
     start_from: str
+    source: str
+    max_out_of_orderness: float
+    idle_partition_timeout: float
+    readers: int
     input: str
     history: str
     lake: str
     detector: Detector
-    alerts_per_day: float
     shards: int
     early_firing_seconds: int
     allowed_lateness_seconds: int
@@ -133,23 +147,34 @@ class StreamConfig:
     detach: bool
 
     @classmethod
-    def of(cls, options: StreamOptions) -> StreamConfig:
+    def of(cls, options: PipelineOptions) -> StreamConfig:
         """Validate the options.
 
         Raises:
             UserError: one of them makes no sense; the message names it.
         """
-        given = {name: getattr(options, name) for name in cls.__dataclass_fields__}
-        given["lake"] = (
-            given["lake"] or ("build/lake" if given["input"] else os.environ.get("LAKE", "s3://tiktok-lake"))
-        ).rstrip("/")
-        given["detector"] = make_detector(given["detector"], given["alerts_per_day"])
+        own, counting = options.view_as(StreamOptions), options.view_as(CountingOptions)
+        given = {
+            name: getattr(counting if name in CountingOptions.NAMES else own, name)
+            for name in cls.__dataclass_fields__
+            if name != "detector"
+        }
+        given["lake"] = lake_address(given["lake"], "build/lake" if given["input"] else None)
+        given["detector"] = detector_of(options)
+        for name, default in _LIBRDKAFKA.items():
+            if given[name] is None:
+                given[name] = default
+            elif given["source"] != "librdkafka":
+                msg = f"--{name} goes with --source=librdkafka"
+                raise UserError(msg)
         if given["input"]:
             given["early_firing_seconds"] = 0  # a file is all there at once: nothing is provisional
         config = cls(**given)
         checks = (
-            (0 < config.alerts_per_day < float("inf"), "--alerts_per_day: expected a number above 0"),
             (1 <= config.shards <= MAX_SHARDS, f"--shards={config.shards}: expected 1 to {MAX_SHARDS}"),
+            (config.max_out_of_orderness >= 0, "--max_out_of_orderness: expected 0 or more seconds"),
+            (config.idle_partition_timeout >= 1, "--idle_partition_timeout: expected at least 1 second"),
+            (config.readers >= 0, "--readers: expected a positive number"),
             (config.early_firing_seconds >= 0, "--early_firing_seconds: expected 0 or more seconds"),
             (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
             (config.baselines_every_seconds >= 1, "--baselines_every_seconds: expected at least 1 second"),

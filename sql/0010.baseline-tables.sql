@@ -1,5 +1,5 @@
 -- A version of the baselines as workers load it, beside the rows of `baselines`, which are for people.
--- depends: 0001.schema
+-- depends: 0002.daily-batch
 
 CREATE TABLE baseline_tables (
     version bigint   NOT NULL REFERENCES baseline_versions ON DELETE CASCADE,
