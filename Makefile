@@ -78,7 +78,7 @@ test-fast: setup ## The tests that need no server
 
 .PHONY: bench-detector
 bench-detector: setup ## Measure the detector against its peers, with its costs
-	$(RUN) -m benchmarks.detector --output build/detector.md
+	$(RUN) -m benchmarks.detector --output build/detector/report.md
 
 .PHONY: bench
 bench: setup ## Measure throughput: raw limit, counting, full stream, with both sources
