@@ -45,6 +45,10 @@ logs: ## Show the ends of the logs
 demo: setup ## A simulated day through Kafka, Flink, S3 and Postgres, then a summary
 	@$(RUN) -m local.demo
 
+.PHONY: alerts
+alerts: setup ## Send alerts until Ctrl-C; the channels are set in .env (docs/alerts.md)
+	@$(RUN) -m alerts
+
 .PHONY: airflow-setup airflow airflow-test
 airflow-setup: $(AIRFLOW_READY) ## Install Airflow into an environment of its own (1.5 GB, once)
 
@@ -75,6 +79,10 @@ test-fast: setup ## The tests that need no server
 .PHONY: bench-detector
 bench-detector: setup ## Measure the detector against its peers, with its costs
 	$(RUN) -m benchmarks.detector --output build/detector.md
+
+.PHONY: bench
+bench: setup ## Measure throughput: raw limit, counting, full stream, with both sources
+	$(RUN) -m benchmarks.throughput --suite --json build/throughput.json
 
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored

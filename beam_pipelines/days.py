@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 from datetime import UTC, date, datetime, timedelta
 
+from apache_beam.options.pipeline_options import PipelineOptions
+
 from beam_pipelines.errors import UserError
+
+
+class DayOptions(PipelineOptions):
+    """The day that a daily pipeline is about."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--date", default="", help="the day, YYYY-MM-DD (UTC)")
 
 
 def parse_date(text: str, option: str) -> date:

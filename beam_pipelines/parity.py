@@ -28,8 +28,7 @@ from transforms.daily import ANY_KEYWORD
 CAUSES: Final = ("late", "duplicate", "missing", "unexplained")
 
 # The stream writes no row of fewer than `floor` mentions: without a row it counted at most one less.
-_COMPARE = """
-CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
+_COMPARED = """
 WITH streamed AS (
     SELECT keyword, window_start, mentions FROM streamed_windows WHERE window_start >= %(start)s AND window_start < %(end)s
     UNION ALL
@@ -53,17 +52,27 @@ pairs AS (
     FROM batch FULL JOIN streamed USING (keyword, window_start)
     LEFT JOIN (SELECT * FROM uncounted WHERE date = %(day)s) AS uncounted USING (keyword, window_start)
     LEFT JOIN closed USING (window_start)
+),
+compared AS (
+    SELECT keyword, window_start, streamed, batch, late, duplicates,
+        CASE
+            WHEN streamed = batch THEN 'equal'
+            WHEN NOT closed THEN 'missing'
+            WHEN coalesce(streamed, %(floor)s - 1) < batch AND batch - late <= coalesce(streamed, %(floor)s - 1) THEN 'late'
+            WHEN streamed > batch AND streamed <= batch + duplicates THEN 'duplicate'
+            ELSE 'unexplained'
+        END AS cause
+    FROM pairs WHERE streamed IS NOT NULL OR batch >= CASE keyword WHEN %(any)s THEN 1 ELSE %(floor)s END
 )
-SELECT keyword, window_start, streamed, batch, late, duplicates,
-    CASE
-        WHEN streamed = batch THEN 'equal'
-        WHEN NOT closed THEN 'missing'
-        WHEN coalesce(streamed, %(floor)s - 1) < batch AND batch - late <= coalesce(streamed, %(floor)s - 1) THEN 'late'
-        WHEN streamed > batch AND streamed <= batch + duplicates THEN 'duplicate'
-        ELSE 'unexplained'
-    END AS cause
-FROM pairs WHERE streamed IS NOT NULL OR batch >= CASE keyword WHEN %(any)s THEN 1 ELSE %(floor)s END
 """
+_COUNTS = _COMPARED + "SELECT cause, count(*) FROM compared GROUP BY cause"  # noqa: S608 - texts of our own
+_EXAMPLES = f"""{_COMPARED}
+SELECT cause, keyword, window_start, streamed, batch, late, duplicates FROM (
+    SELECT *, row_number() OVER (
+        PARTITION BY cause ORDER BY abs(batch - coalesce(streamed, 0)) DESC, window_start, keyword
+    ) AS place FROM compared WHERE cause <> 'equal'
+) AS ranked WHERE place <= %(examples)s ORDER BY array_position(%(causes)s, cause), place
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -107,20 +116,17 @@ def compare(connection: Any, day: date, floor: int, examples: int) -> tuple[Pari
             "end": day_start(day + timedelta(days=1)),
             "any": ANY_KEYWORD,
             "floor": floor,
+            "examples": examples,
+            "causes": list(CAUSES),
         }
         cursor.execute("SET LOCAL work_mem = '256MB'")
-        cursor.execute(_COMPARE, values)
-        cursor.execute("SELECT cause, count(*) FROM compared GROUP BY cause")
+        cursor.execute(_COUNTS, values)
         counts = dict(cursor.fetchall())
         parity = Parity(sum(counts.values()), counts.get("equal", 0), *(counts.get(cause, 0) for cause in CAUSES))
         differences = []
-        for cause in CAUSES:
-            cursor.execute(
-                "SELECT cause, keyword, window_start, streamed, batch, late, duplicates FROM compared WHERE cause = %s "
-                "ORDER BY abs(batch - coalesce(streamed, 0)) DESC, window_start, keyword LIMIT %s",
-                (cause, examples),
-            )
-            differences += [Difference(*row) for row in cursor.fetchall()]
+        if parity.equal < parity.keyword_windows:
+            cursor.execute(_EXAMPLES, values)
+            differences = [Difference(*row) for row in cursor.fetchall()]
         cursor.execute("DELETE FROM parity_days WHERE date = %s", (day,))
         cursor.execute(
             "INSERT INTO parity_days (date, keyword_windows, equal, late, duplicate, missing, unexplained) "

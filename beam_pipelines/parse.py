@@ -34,7 +34,7 @@ from beam_pipelines.command_line import check_known
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.database import connect
 from beam_pipelines.day_tables import DaySummary
-from beam_pipelines.days import start_of, today
+from beam_pipelines.days import DayOptions, start_of, today
 from beam_pipelines.errors import UserError, start
 from beam_pipelines.lake_address import check_lake
 from beam_pipelines.parse_options import ParseConfig, ParseOptions
@@ -215,6 +215,7 @@ def run(argv: Sequence[str]) -> int:
         parser.add_argument(
             "--runner", default="DirectRunner", help="DirectRunner or FlinkRunner; default: %(default)s"
         )
+        DayOptions._add_argparse_args(parser)
         ParseOptions._add_argparse_args(parser)
         CountingOptions._add_argparse_args(parser)
         parser.print_help()

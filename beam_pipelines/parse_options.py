@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.counting_options import CountingOptions
-from beam_pipelines.days import days_between, parse_date
+from beam_pipelines.days import DayOptions, days_between, parse_date
 from beam_pipelines.errors import UserError
 from beam_pipelines.lake_address import lake_address
 
@@ -20,7 +20,6 @@ class ParseOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group("parse")
-        group.add_argument("--date", default="", help="the day to parse, YYYY-MM-DD (UTC)")
         group.add_argument("--from", default="", help="first day of a backfill; with --to in place of --date")
         group.add_argument("--to", default="", help="last day of a backfill, inclusive; default: yesterday")
         group.add_argument(
@@ -73,7 +72,7 @@ class ParseConfig:
             UserError: one of them makes no sense; the message names it.
         """
         own, counting = options.view_as(ParseOptions), options.view_as(CountingOptions)
-        day, first, last = own.date, getattr(own, "from"), own.to
+        day, first, last = options.view_as(DayOptions).date, getattr(own, "from"), own.to
         if bool(day) == bool(first) or (last and not first):
             msg = "give the day with --date, or a range of days with --from and --to"
             raise UserError(msg)

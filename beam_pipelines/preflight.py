@@ -39,7 +39,7 @@ def check_servers(config: StreamConfig) -> None:
     check_lake(config.lake)
     connection = connect("preflight")
     with connection, connection.cursor() as cursor:
-        for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):
+        for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baseline_tables"):
             cursor.execute("SELECT to_regclass(%s) IS NULL", (table,))
             if cursor.fetchone()[0]:
                 msg = f"Postgres has no table {table!r}: `make up` runs the migrations in sql/"

@@ -26,7 +26,7 @@ from beam_pipelines.batch import BatchRunner
 from beam_pipelines.command_line import check_known
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.database import connect
-from beam_pipelines.days import parse_date, start_of
+from beam_pipelines.days import DayOptions, parse_date, start_of
 from beam_pipelines.detector_options import DetectorOptions, detector_of
 from beam_pipelines.errors import UserError, start
 from beam_pipelines.publication import publish
@@ -95,6 +95,7 @@ def run(argv: Sequence[str]) -> int:
         parser.add_argument(
             "--runner", default="DirectRunner", help="DirectRunner or FlinkRunner; default: %(default)s"
         )
+        DayOptions._add_argparse_args(parser)
         StatsOptions._add_argparse_args(parser)
         DetectorOptions._add_argparse_args(parser)
         parser.print_help()
@@ -102,18 +103,19 @@ def run(argv: Sequence[str]) -> int:
     check_known(argv)
     runner = BatchRunner(argv, "tiktok-stats")
     options = PipelineOptions(runner.arguments).view_as(StatsOptions)
+    date_given = options.view_as(DayOptions).date
     detector = detector_of(options)
-    if not (options.date or options.counts):
+    if not (date_given or options.counts):
         msg = "give the day with --date, or files with --counts"
         raise UserError(msg)
     files = None
     if options.counts:
         files = read_history([Path(name) for name in options.counts], Path(options.totals) if options.totals else None)
-    if not options.date:
+    if not date_given:
         assert files is not None
         _publish(files, None, detector)
         return 0
-    day = parse_date(options.date, "--date")
+    day = parse_date(date_given, "--date")
     connection = connect("stats")
     days = history_days(connection, day, options.history_days)
     if files is not None and files.end < start_of(days[0]).timestamp():

@@ -13,7 +13,6 @@ class StatsOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group("stats")
-        group.add_argument("--date", default="", help="the day, YYYY-MM-DD (UTC): the last one of the history")
         group.add_argument(
             "--history_days", type=int, default=28, help="days of history, at most; default: %(default)s"
         )

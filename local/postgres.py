@@ -23,6 +23,7 @@ from local.settings import ROOT, Login, Settings, StackError
 
 WRITER_ROLE = "tiktok_writer_role"
 READER_ROLE = "tiktok_reader_role"
+ALERTS_ROLE = "tiktok_alerts_role"
 
 _SERVER = {
     "listen_addresses": "127.0.0.1",
@@ -69,16 +70,15 @@ def provision(settings: Settings) -> list[str]:
     if applied:
         done.append(f"applied {applied} migration{'s' * (applied != 1)}")
     with _Session(settings, settings.admin, settings.database) as cursor:
-        for role, login in ((WRITER_ROLE, settings.writer), (READER_ROLE, settings.reader)):
+        roles = (WRITER_ROLE, settings.writer), (READER_ROLE, settings.reader), (ALERTS_ROLE, settings.alerts)
+        for role, login in roles:
             if not _role_exists(cursor, role):
                 cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
             if _create_login(cursor, login):
                 done.append(f"created the login {login.user}")
             cursor.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login.user)))
             names = sql.Identifier(settings.database), sql.Identifier(role)
-            # The parity check compares in a temporary table; the reader gets by without.
-            rights = sql.SQL("CONNECT, TEMPORARY" if role == WRITER_ROLE else "CONNECT")
-            cursor.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(rights, *names))
+            cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(*names))
         cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(settings.database)))
     return done
 

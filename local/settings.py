@@ -17,7 +17,14 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "cache"
 
-SECRETS = ("PGPASSWORD", "PGREADER_PASSWORD", "PGADMIN_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRETS = (
+    "PGPASSWORD",
+    "PGREADER_PASSWORD",
+    "PGALERTS_PASSWORD",
+    "PGADMIN_PASSWORD",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 _PLACEHOLDER = "<random>"
 _LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -76,6 +83,7 @@ class Settings:
     admin: Login
     writer: Login
     reader: Login
+    alerts: Login
 
     s3: Address
     bucket: str
@@ -165,6 +173,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         admin=Login("postgres", env["PGADMIN_PASSWORD"]),
         writer=Login(env["PGUSER"], env["PGPASSWORD"]),
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
+        alerts=Login(env["PGALERTS_USER"], env["PGALERTS_PASSWORD"]),
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
         airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),

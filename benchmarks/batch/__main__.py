@@ -32,7 +32,7 @@ from transforms.archive import Archiver
 from transforms.posts import Rejected, decode_post
 from transforms.records import MAX_BATCH, RawBatch
 
-DAY = date(2001, 2, 3)
+DAY = date(2005, 2, 3)
 """Long before any post, so that no data of the user's are in the way."""
 
 PARTITIONS = 2
@@ -142,7 +142,7 @@ def _check(archived: Archived) -> None:
 def _forget() -> None:
     connection = psycopg2.connect("")
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT drop_days_before(%s)", (date(2001, 3, 1),))
+        cursor.execute("SELECT drop_days_before(%s)", (date(2005, 3, 1),))
         for table in (
             "parsed_days",
             "parse_runs",
@@ -153,8 +153,8 @@ def _forget() -> None:
             "common_hashtags",
         ):
             cursor.execute(f"DELETE FROM {table} WHERE date = %s", (DAY,))  # noqa: S608 - names of our own
-        cursor.execute("DELETE FROM window_totals WHERE window_start < '2001-03-01'")
-        cursor.execute("DELETE FROM dead_letters WHERE seen_at < '2001-03-01'")
+        cursor.execute("DELETE FROM window_totals WHERE window_start < '2005-03-01'")
+        cursor.execute("DELETE FROM dead_letters WHERE seen_at < '2005-03-01'")
     connection.close()
 
 

@@ -46,6 +46,6 @@ def test_airflows_beam_is_the_pipelines() -> None:
 def test_locks_have_hashes_and_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     packages = re.findall(r"(?m)^[a-z0-9].*?==\S+( \\)?$", text)
-    assert len(packages) > 100
+    assert len(packages) > 50
     assert all(packages)  # each goes on with its hashes
     assert "://" not in text
