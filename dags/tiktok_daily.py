@@ -144,7 +144,7 @@ PARAMS = {
         minimum=1,
         maximum=36_500,
         title="Days to keep",
-        description="Retention drops the day partitions that lie more days than this before the run's day.",
+        description="Retention keeps this many days up to the run's day. The detector learns from 28.",
     ),
     "parse_options": options_of("parse", '{"skip_broken": true}'),
     "stats_options": options_of("stats", '{"direct_running_mode": "in_memory"}'),
@@ -160,7 +160,7 @@ with DAG(
 day has ended. One that is triggered without a past logical date works on yesterday.
 
 All tasks are idempotent, so a day can be run or cleared as often as you like. One run is active at a time, in the order
-of days. A day that fails does not hold back the next one: days do not depend on each other.
+of days. A day that fails does not hold back the next one; but clear it soon, for `stats` learns from days without a gap.
 
 **When a run fails**: read the log of the red task, put right what it says, clear that task with its downstream tasks.
 If only `parity` is red, Postgres holds the day in full, but stream and batch counted differently for a reason that
@@ -232,11 +232,10 @@ By hand: `python -m beam_pipelines.parity --date YYYY-MM-DD`
         env=command_environment,
         append_env=True,
         cwd=str(PROJECT),
-        # What may be kept, and for how long, does not depend on whether the day could be read.
         trigger_rule=TriggerRule.ALL_DONE,
         doc_md="""\
-Drops the day partitions that lie more than `keep_days` before the day, and old versions of the baselines. Runs even if
-an earlier task failed, so that a broken day does not fill the disk.
+Drops what is older than the last `keep_days` days. Runs even if an earlier task failed: how long data may be kept does
+not depend on whether a day could be read.
 
 By hand: `python -m beam_pipelines.retention --date YYYY-MM-DD --keep_days N`
 """,
