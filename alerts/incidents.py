@@ -93,9 +93,9 @@ class Incident(msgspec.Struct, frozen=True):
     closed_at: datetime | None
     peak_at: datetime
     peak_score: float
-    peak_mentions: int | None
-    peak_expected: float | None
-    shape: str | None
+    peak_mentions: int
+    peak_expected: float
+    shape: str
     updated_at: datetime
     watched: bool
     muted: bool
@@ -116,7 +116,7 @@ class Incident(msgspec.Struct, frozen=True):
 # JSON has no infinity, which a score may reach.
 _CANDIDATES = """
     SELECT i.incident_id, i.keyword, i.kind, i.severity, i.state, i.status, i.opened_at,
-        coalesce(i.last_at, i.peak_at), i.closed_at, i.peak_at, least(i.peak_score, 300),
+        i.last_at, i.closed_at, i.peak_at, least(i.peak_score, 300),
         i.peak_mentions, i.peak_expected, i.shape, i.updated_at,
         EXISTS (SELECT FROM watchlist w WHERE w.keyword = i.keyword),
         EXISTS (SELECT FROM alert_mutes m WHERE m.keyword = i.keyword AND (m.until IS NULL OR m.until > now()))

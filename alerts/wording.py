@@ -107,8 +107,7 @@ class Phrasing:
         yield "How unusual", f"{rarity(incident)}; severity {incident.severity}"
         yield "Since", self.moment(incident.opened_at)
         yield "State", _standing(incident, self)
-        if incident.shape:
-            yield "Shape", _SHAPES.get(incident.shape, one_line(incident.shape, KEYWORD_CHARACTERS))
+        yield "Shape", _SHAPES.get(incident.shape, one_line(incident.shape, KEYWORD_CHARACTERS))
         if incident.drivers:
             names = (one_line(driver.keyword, KEYWORD_CHARACTERS) for driver in incident.drivers)
             yield "Drivers", f"came with {', '.join(names)} (from sample posts)"
@@ -118,8 +117,6 @@ class Phrasing:
 
 def mentions(incident: Incident) -> str:
     """Return how often the keyword was mentioned, and how often it was expected to be."""
-    if incident.peak_mentions is None or incident.peak_expected is None:
-        return "fewer mentions than expected" if incident.kind == "drop" else "more mentions than expected"
     kind = "only " if incident.kind == "drop" else ""
     return f"{kind}{incident.peak_mentions:,} mentions in 15 minutes, {_rounded(incident.peak_expected)} expected"
 
