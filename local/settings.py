@@ -17,7 +17,14 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "cache"
 
-SECRETS = ("PGPASSWORD", "PGREADER_PASSWORD", "PGADMIN_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRETS = (
+    "PGPASSWORD",
+    "PGREADER_PASSWORD",
+    "PGEDITOR_PASSWORD",
+    "PGADMIN_PASSWORD",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 _PLACEHOLDER = "<random>"
 _LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -76,6 +83,7 @@ class Settings:
     admin: Login
     writer: Login
     reader: Login
+    editor: Login
 
     s3: Address
     bucket: str
@@ -118,8 +126,12 @@ def load(environment: Mapping[str, str] | None = None, *, create: bool = False, 
 
 
 def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
-    """Create ``path`` (mode 0600) from ``example``, or fill in the placeholders left in it; tell if it was written."""
+    """Create ``path`` (mode 0600) from ``example``, or give it the secrets that it lacks; tell if it was written."""
     text = (path if path.exists() else example).read_text(encoding="utf-8")
+    # A file from before a secret was invented gets it now.
+    asked = re.findall(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", example.read_text(encoding="utf-8"))
+    text = text if text.endswith("\n") else f"{text}\n"
+    text += "".join(f"{name}={_PLACEHOLDER}\n" for name in asked if not re.search(rf"(?m)^#?\s*{name}=", text))
     filled = re.sub(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", lambda match: f"{match[1]}={secrets.token_hex(16)}", text)
     if path.exists() and filled == text:
         return False
@@ -163,6 +175,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         admin=Login("postgres", env["PGADMIN_PASSWORD"]),
         writer=Login(env["PGUSER"], env["PGPASSWORD"]),
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
+        editor=Login(env["PGEDITOR_USER"], env["PGEDITOR_PASSWORD"]),
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
     )
