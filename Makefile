@@ -41,6 +41,14 @@ logs: ## Show the ends of the logs
 demo: setup ## A simulated day through Kafka, Flink, S3 and Postgres, then a summary
 	@$(RUN) -m local.demo
 
+.PHONY: dashboard
+dashboard: setup ## Serve the web page and its API; `make up` or `make demo` first
+	@$(RUN) -m dashboard
+
+.PHONY: browser
+browser: setup ## Find Chromium for the browser tests, or install it where apt and root are at hand
+	@$(RUN) -m local.browser
+
 .PHONY: lint format
 lint: setup ## Lint and check types
 	$(VENV)/bin/ruff check .
@@ -50,7 +58,7 @@ format: setup ## Format the code
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
 .PHONY: test test-fast
-test: lint ## Lint, types and all tests, on a stack of their own
+test: lint browser ## Lint, types and all tests, on a stack of their own
 	$(RUN) -m pytest
 test-fast: setup ## The tests that need no server
 	$(RUN) -m pytest -m "not integration"

@@ -143,14 +143,13 @@ def _exact(
         "before": start - timedelta(days=DAYS_BEFORE),
         "most": MOST_POSTS,
         "expected": expected or 0.0,
-        "least_usual": LEAST_USUAL_POSTS,
         "each": OF_EACH_KIND,
     }
     sizes = reader.row(_BREADTH, values) or {}
     now, usual = sizes["posts"], sizes["usual_posts"]
     excess = None if expected is None else now - expected
-    rows = reader.rows(_DRIVERS, values) if now else []
     compared = usual >= LEAST_USUAL_POSTS
+    rows = reader.rows(_DRIVERS, {**values, "compared": compared}) if now else []
     return Drivers(
         basis="exact",
         explanation=_explain(now, usual if compared else 0, len(days)),
@@ -312,6 +311,8 @@ _DRIVERS = f"""
     ranked AS (
         SELECT *, row_number() OVER (PARTITION BY kind ORDER BY contribution DESC, id) AS place FROM weighed
         WHERE contribution > 0
+            -- What is as frequent as usual grows with the keyword and drives nothing; 2.5 is in standard deviations.
+            AND (NOT %(compared)s OR posts - usual_share * all_posts > 2.5 * sqrt(usual_share * all_posts + 1))
     )
     SELECT kind, id, posts, all_posts, usual_share, contribution, example_posts,
            CASE kind WHEN 'sound' THEN (

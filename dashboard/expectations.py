@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dashboard.database import Database
+from detection.counts import WINDOW_SECONDS
 from detection.tails import usual_range
 
 HOURS = 7 * 24
+WINDOW_IN_HOUR = timedelta(minutes=30) - timedelta(seconds=WINDOW_SECONDS / 2)
+"""Time from the start of an hour to that of a window whose middle is the hour's."""
 OUTSIDE = 0.005
 """Share of usual windows above the range, and below it."""
 LARGEST_SHAPE = 1e7
@@ -60,8 +63,14 @@ class Baseline:
         """
         volume = platform_posts / self.usual_posts
         volume[~np.isfinite(volume)] = 1.0
-        hours = [(start.weekday() * 24 + start.hour) for start in starts]
-        mean = self.level * volume * self.season[hours]
+        # A factor holds in the middle of its hour; between two middles it goes from one to the other.
+        middles = np.array(
+            [(start - WINDOW_IN_HOUR).weekday() * 24 + _hour(start - WINDOW_IN_HOUR) for start in starts]
+        )
+        first = np.floor(middles).astype(int)
+        share = middles - first
+        factors = (1 - share) * self.season[first % HOURS] + share * self.season[(first + 1) % HOURS]
+        mean = self.level * volume * factors
         surplus = self.deviation**2 - self.level
         shape = np.full(len(mean), min(self.level**2 / surplus, LARGEST_SHAPE) if surplus > 0 else LARGEST_SHAPE)
         lower, upper = usual_range(mean, shape, OUTSIDE)
@@ -87,6 +96,10 @@ def baselines_of(reader: Database, keywords: Sequence[str]) -> dict[str, Baselin
         )
         for row in rows
     }
+
+
+def _hour(moment: datetime) -> float:
+    return moment.hour + moment.minute / 60
 
 
 def _season(factors: Any) -> Floats:

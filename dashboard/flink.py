@@ -102,7 +102,8 @@ def get_flink(services: ServicesNeeded) -> Flink:
         ]
         jobs = [_job(url, job["jid"]) for job in sorted(running, key=lambda job: -job["start-time"])]
     except (OSError, URLError, ValueError, KeyError) as error:
-        detail = f"Flink does not answer at {url} ({error}). Start it with `make up`, or set FLINK_MASTER."
+        cause = getattr(error, "reason", error)
+        detail = f"Flink does not answer at {url} ({cause}). Start it with `make up`, or set FLINK_MASTER."
         return Flink(reachable=False, url=url, detail=detail)
     return Flink(
         reachable=True,

@@ -187,13 +187,15 @@ def _stream(reader: Database, now: datetime) -> Stream:
 
 def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
     if stream.last_window_start is None:
-        advice = "Start it: python -m beam_pipelines.stream --runner=FlinkRunner --detach; then send posts: python -m feed.produce …"
+        advice = "Send posts: `python -m feed.produce …`; then start it: `python -m beam_pipelines.stream --runner=FlinkRunner --detach`."
         return [Finding(level="down", what="The stream has not written any window yet.", advice=advice)]
     age = now - stream.last_window_start
     if age <= WINDOW + LATE_AFTER:
         return []
     what = f"The newest window began {_ago(age)} ago."
-    advice = "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (feed.produce)."
+    advice = (
+        "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (`python -m feed.produce`)."
+    )
     return [Finding(level="warning", what=what, advice=advice)]
 
 
@@ -208,7 +210,7 @@ def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
 
 
 def _baseline_findings(baselines: BaselineVersion | None) -> list[Finding]:
-    advice = "Run the daily batch, or: python -m beam_pipelines.stats"
+    advice = "Run the daily batch, or: `python -m beam_pipelines.stats`"
     if baselines is None:
         return [Finding(level="warning", what="There are no baselines, so nothing is found unusual.", advice=advice)]
     if baselines.age_seconds <= STALE_AFTER.total_seconds():
@@ -221,7 +223,11 @@ def _parity_findings(days: list[ParityDay]) -> list[Finding]:
     if not days or not days[0].unexplained:
         return []
     what = f"Stream and batch differ without a cause in {days[0].unexplained} keyword windows of {days[0].date}."
-    return [Finding(level="warning", what=what, advice=f"python -m beam_pipelines.parity --date {days[0].date}")]
+    return [
+        Finding(
+            level="warning", what=what, advice=f"See which: `python -m beam_pipelines.parity --date {days[0].date}`"
+        )
+    ]
 
 
 def _dead_letters(reader: Database) -> list[DeadLetters]:
