@@ -137,7 +137,7 @@ async def _newsroom(request: Request) -> Newsroom:
     return newsroom
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=documented(503))
+@router.get("/events", response_class=EventSourceResponse, responses=documented(422, 503))
 async def stream_incidents(
     newsroom: Annotated[Newsroom, Depends(_newsroom)],
     last_event_id: Annotated[

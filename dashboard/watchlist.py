@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -173,7 +174,7 @@ def as_keyword(text: str) -> str:
         ProblemError: the text holds no keyword, or several.
     """
     found = sorted(tokenise(text))
-    if len(found) != 1 and not any(character.isspace() for character in text):
+    if len(found) != 1 and all(unicodedata.category(character)[0] in "LMN" for character in text.removeprefix("#")):
         # Stop words, and words of scripts without spaces, are one keyword only where their author wrote a hashtag.
         found = sorted(tokenise(f"#{text}")) or found
     if len(found) != 1:

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from playwright.sync_api import sync_playwright
 
 from dashboard.app import create_app
 from dashboard.config import Config, Login
@@ -117,8 +118,6 @@ def chromium() -> Iterator[Any]:
     path = browser.find()
     if path is None:
         pytest.skip("no Chromium: install it (make browser), or set CHROMIUM to its path")
-    from playwright.sync_api import sync_playwright
-
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
@@ -155,3 +154,11 @@ def screenshot(page: Any, name: str) -> Path:
     path = SCREENSHOTS / f"{name}.png"
     page.screenshot(path=path, full_page=True)
     return path
+
+
+def until(page: Any, expression: str, seconds: float = 15) -> None:
+    """Wait until something is true on the page; Playwright's own way needs an `eval` that the page's policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {expression}"
+        page.wait_for_timeout(50)

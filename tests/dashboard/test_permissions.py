@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from beam_pipelines.errors import UserError
 from dashboard.config import Config, load
+from dashboard.problems import ProblemError
 from dashboard.security import COOKIE, session_value
 from tests.dashboard.conftest import TOKEN
 from tests.dashboard.world import World
@@ -147,8 +148,6 @@ def test_the_reader_reads_and_the_editor_edits_nothing_else(config: Config, worl
 
 
 def test_a_slow_query_ends_as_a_problem(make_client: Make, world: World) -> None:
-    from dashboard.problems import ProblemError
-
     reader = make_client(query_seconds=0.05).app.state.services.reader  # type: ignore[attr-defined]
     with pytest.raises(ProblemError) as problem:
         reader.rows("SELECT pg_sleep(5)")

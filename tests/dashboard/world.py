@@ -17,6 +17,8 @@ import numpy as np
 import psycopg2
 from psycopg2.extras import Json, execute_values
 
+from local import settings as configuration
+
 WINDOW = timedelta(minutes=15)
 DAYS = 14
 POST_DAYS = 8
@@ -135,7 +137,8 @@ def fill(connection: Any, now: datetime | None = None, seed: int = 3) -> World:
     levels = {word: float(level) for word, level in zip(WORDS, rng.lognormal(2.6, 0.8, len(WORDS)), strict=True)}
     levels |= {event.keyword: max(levels[event.keyword], 14.0) for event in EVENTS}
     counts = {
-        word: rng.negative_binomial(12, 12 / (12 + level * volume * rng.uniform(0.9, 1.1))) for word, level in levels.items()
+        word: rng.negative_binomial(12, 12 / (12 + level * volume * rng.uniform(0.9, 1.1)))
+        for word, level in levels.items()
     }
     outliers, incidents = [], []
     for event in EVENTS:
@@ -211,7 +214,9 @@ def _windows(cursor: Any, starts: Any, volume: Any, counts: Any, levels: Any, rn
         cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
     closed = len(starts) - 1
     rows = [(word, starts[i], int(counts[word][i]), 1) for word in levels for i in range(closed) if counts[word][i] > 1]
-    execute_values(cursor, "INSERT INTO keyword_windows (keyword, window_start, mentions, pane) VALUES %s", rows, page_size=5_000)
+    execute_values(
+        cursor, "INSERT INTO keyword_windows (keyword, window_start, mentions, pane) VALUES %s", rows, page_size=5_000
+    )
     totals = [(starts[i], int(rng.poisson(1600 * volume[i])), int(i < closed)) for i in range(closed)]
     totals.append((starts[closed], int(rng.poisson(700 * volume[closed])), 0))
     execute_values(cursor, "INSERT INTO window_totals (window_start, posts, pane) VALUES %s", totals)
@@ -221,7 +226,13 @@ def _windows(cursor: Any, starts: Any, volume: Any, counts: Any, levels: Any, rn
     cursor.execute(
         "INSERT INTO baseline_versions (detector, history_from, history_to, keywords, published_at, pooled) VALUES"
         " ('return_period', %s, %s, %s, %s, %s) RETURNING version",
-        (starts[0], starts[-1].replace(hour=0, minute=0), len(levels), starts[-1] - timedelta(hours=7), Json({"season": season})),
+        (
+            starts[0],
+            starts[-1].replace(hour=0, minute=0),
+            len(levels),
+            starts[-1] - timedelta(hours=7),
+            Json({"season": season}),
+        ),
     )
     version = cursor.fetchone()[0]
     execute_values(
@@ -297,24 +308,30 @@ def _post(number: int, start: datetime, event: Event, surplus: bool, rng: Any) -
 
 def _around(cursor: Any, newest: datetime) -> None:
     """Dead letters, a watchlist, a verdict; what the batch says of its days."""
-    letters = [("not_json", "JSON is malformed: invalid character (byte 17)", 9), ("bad_id", "itemInfos.id is missing", 4), ("not_utf8", "invalid start byte", 2)]
+    letters = [
+        ("not_json", "JSON is malformed: invalid character (byte 17)", 9),
+        ("bad_id", "itemInfos.id is missing", 4),
+        ("not_utf8", "invalid start byte", 2),
+    ]
     offset = 0
     for reason, detail, count in letters:
         for i in range(count):
             offset += 1
             at = newest - timedelta(hours=i * 5, minutes=offset)
-            cursor.execute("INSERT INTO dead_letters VALUES ('posts', 0, %s, %s, %s, %s, %s)", (offset, at, reason, detail, b"{"))
+            cursor.execute(
+                "INSERT INTO dead_letters VALUES ('posts', 0, %s, %s, %s, %s, %s)", (offset, at, reason, detail, b"{")
+            )
     for keyword, name, note in (
         ("dance", "Campaign", "Spring launch, until April."), ("sneakers", "Campaign", None), ("ramen", "Competitors", None),
         ("espresso", "Competitors", "Latte art push."), ("yoga", "Campaign", None),
     ):  # fmt: skip
         cursor.execute("INSERT INTO watchlist (keyword, list, note) VALUES (%s, %s, %s)", (keyword, name, note))
-    cursor.execute("INSERT INTO feedback (keyword, opened_at, verdict) SELECT keyword, opened_at, 'useful' FROM incidents WHERE keyword = 'kpop'")
+    cursor.execute(
+        "INSERT INTO feedback (keyword, opened_at, verdict) SELECT keyword, opened_at, 'useful' FROM incidents WHERE keyword = 'kpop'"
+    )
 
 
 def main() -> int:
-    from local import settings as configuration
-
     settings = configuration.load()
     connection = psycopg2.connect(
         host=settings.postgres.host, port=settings.postgres.port, dbname=settings.database,

@@ -5,7 +5,7 @@ import { seriesChart, weekChart } from "./charts.js";
 import { h, icon, replace } from "./dom.js";
 import { about, compact, count, DAY, duration, percent, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { badge, choice, empty, heading, keywordAddress, keywordLink, load, panel, severity, table, tile } from "./parts.js";
+import { announce, badge, choice, empty, heading, keywordAddress, keywordLink, load, panel, severity, table, tile } from "./parts.js";
 import { mayWrite } from "./session.js";
 
 const SPANS = [["1", "24 h"], ["3", "3 days"], ["7", "7 days"], ["28", "28 days"]];
@@ -29,14 +29,18 @@ export async function show(main, { signal, query, go }) {
   drawWatch();
 
   async function drawWatch() {
-    const { items } = await get("/watchlist", {}, signal);
+    const { items } = await get("/watchlist", {}, signal).catch(() => ({ items: [] })); // the view itself tells what is wrong
     const entry = items.find((item) => item.keyword === keyword);
     replace(watch, h("button", {
       type: "button", class: "toggle", "aria-pressed": String(Boolean(entry)),
       onclick: async () => {
         if (!(await mayWrite())) return;
-        if (entry) await call("DELETE", `/watchlist/${entry.watch_id}`);
-        else await call("POST", "/watchlist", { body: { keyword } });
+        try {
+          if (entry) await call("DELETE", `/watchlist/${entry.watch_id}`);
+          else await call("POST", "/watchlist", { body: { keyword } });
+        } catch (problem) {
+          announce(problem.message);
+        }
         drawWatch();
       },
     }, icon("watchlist"), entry ? "Watched" : "Watch"));

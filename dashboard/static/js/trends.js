@@ -35,7 +35,7 @@ export async function show(main, { signal, query, go }) {
       h("select", { value: page.date, onchange: (event) => change({ date: event.target.value }) }, options.map((day) => h("option", { value: day }, dateText(day))))));
     if (!page.items.length) return empty("Nothing on this day", "No entry had ten posts or more. Choose another day.");
     const rows = page.items.map((item, i) => row(item, i, subject, page));
-    const frame = table(`Trending ${subject}`, [["", "rank"], [SUBJECTS.find(([key]) => key === subject)[1].slice(0, -1)], ["Posts", "number"], ["Usual", "number"], ["Growth", "number"], ["8 days", "chart-cell"], ...(subject === "keywords" ? [] : [["Engagement", "number"]])], rows);
+    const frame = table(`Trending ${subject}`, [[h("span", { class: "hidden" }, "Rank"), "rank"], [SUBJECTS.find(([key]) => key === subject)[1].slice(0, -1)], ["Posts", "number"], ["Usual", "number"], ["Growth", "number"], ["8 days", "chart-cell"], ...(subject === "keywords" ? [] : [["Engagement", "number"]])], rows);
     const more = h("div", { class: "more" });
     let next = page.next_cursor;
     let shown = page.items.length;
