@@ -62,6 +62,14 @@ airflow: airflow-setup ## Start Airflow with the daily batch, show its address a
 airflow-test: airflow-setup ## Run the daily batch by Airflow on a stack of its own, and check what it wrote
 	$(RUN) -m pytest tests/dags tests/local/test_airflow.py tests/integration/test_airflow.py
 
+.PHONY: dashboard
+dashboard: setup ## Serve the web page and its API; `make up` or `make demo` first
+	@$(RUN) -m dashboard
+
+.PHONY: browser
+browser: setup ## Find Chromium for the browser tests, or install it where apt and root are at hand
+	@$(RUN) -m local.browser
+
 .PHONY: lint format
 lint: setup ## Lint and check types
 	$(VENV)/bin/ruff check .
@@ -71,7 +79,7 @@ format: setup ## Format the code
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
 .PHONY: test test-fast
-test: lint airflow-setup ## Lint, types and all tests, on a stack of their own
+test: lint browser airflow-setup ## Lint, types and all tests, on a stack of their own
 	$(RUN) -m pytest
 test-fast: setup ## The tests that need no server
 	$(RUN) -m pytest -m "not integration"

@@ -21,6 +21,7 @@ SECRETS = (
     "PGPASSWORD",
     "PGREADER_PASSWORD",
     "PGALERTS_PASSWORD",
+    "PGEDITOR_PASSWORD",
     "PGADMIN_PASSWORD",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -84,6 +85,7 @@ class Settings:
     writer: Login
     reader: Login
     alerts: Login
+    editor: Login
 
     s3: Address
     bucket: str
@@ -128,13 +130,12 @@ def load(environment: Mapping[str, str] | None = None, *, create: bool = False, 
 
 
 def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
-    """Create ``path`` (mode 0600) from ``example``, or fill in the secrets that it lacks; tell if it was written."""
+    """Create ``path`` (mode 0600) from ``example``, or give it the secrets that it lacks; tell if it was written."""
     template = example.read_text(encoding="utf-8")
     text = path.read_text(encoding="utf-8") if path.exists() else template
-    # A newer version of the project may want secrets that an older one did not know.
-    for line in template.splitlines():
-        name, _, value = line.partition("=")
-        if value.startswith(_PLACEHOLDER) and not re.search(rf"(?m)^{name}=", text):
+    # A file from before a secret was invented gets it now.
+    for name in re.findall(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", template):
+        if not re.search(rf"(?m)^#?\s*{name}=", text):
             text = f"{text.rstrip()}\n{name}={_PLACEHOLDER}\n"
     filled = re.sub(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", lambda match: f"{match[1]}={secrets.token_hex(16)}", text)
     if path.exists() and filled == path.read_text(encoding="utf-8"):
@@ -180,6 +181,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         writer=Login(env["PGUSER"], env["PGPASSWORD"]),
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
         alerts=Login(env["PGALERTS_USER"], env["PGALERTS_PASSWORD"]),
+        editor=Login(env["PGEDITOR_USER"], env["PGEDITOR_PASSWORD"]),
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
         airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,13 @@ def _unheard(_: str) -> None:
     pass
 
 
-def up(settings: Settings, say: Say = _unheard) -> None:
+def up(settings: Settings, say: Say = _unheard, only: Collection[str] | None = None) -> None:
     """Start what does not run, wait until all is well, and make database, bucket and topics.
+
+    Args:
+        settings: of the stack.
+        say: hears of the progress.
+        only: names of the parts to start; all of them by default.
 
     Raises:
         StackError: a port is taken, a part crashed or did not become healthy in time.
@@ -50,8 +55,9 @@ def up(settings: Settings, say: Say = _unheard) -> None:
     settings.run_dir.chmod(0o700)
     with only_one(settings):
         environment = {**settings.environment, **storage.server_environment(settings)}
-        start(settings, describe(settings), environment, say)
-        provision(settings, say)
+        parts = [part for part in describe(settings) if only is None or part.name in only]
+        start(settings, parts, environment, say)
+        provision(settings, say, only)
 
 
 def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, str], say: Say) -> None:
@@ -75,13 +81,15 @@ def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, s
         _wait(part, supervisor, settings.start_timeout, say, began)
 
 
-def provision(settings: Settings, say: Say) -> None:
+def provision(settings: Settings, say: Say, only: Collection[str] | None = None) -> None:
     """Create what is missing inside the servers: database, tables, logins, topics, bucket."""
-    for done in postgres.provision(settings):
-        say(f"Postgres: {done}")
-    if storage.create_bucket(settings):
+    wanted = {"postgres", "s3", "kafka"} if only is None else set(only)
+    if "postgres" in wanted:
+        for done in postgres.provision(settings):
+            say(f"Postgres: {done}")
+    if "s3" in wanted and storage.create_bucket(settings):
         say(f"S3: created the bucket {settings.bucket}")
-    if topics := kafka.create_topics(settings):
+    if "kafka" in wanted and (topics := kafka.create_topics(settings)):
         say(f"Kafka: created {', '.join(topics)}")
 
 

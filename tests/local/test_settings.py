@@ -63,7 +63,7 @@ def test_env_file_is_private_complete_and_kept(tmp_path: Path) -> None:
 
 def test_secrets_that_an_older_env_file_lacks_are_added(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("PGPASSWORD=mine\n# PGREADER_PASSWORD=no\n")
+    path.write_text("PGPASSWORD=mine\n")
     assert configuration.write_env_file(path)
     written = dotenv_values(path)
     assert written["PGPASSWORD"] == "mine"
