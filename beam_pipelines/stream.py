@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
 import msgspec
-from apache_beam.io.kafka import ReadFromKafka
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 
 from beam_pipelines import flink
@@ -40,9 +40,12 @@ from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions
 from transforms.outliers import ScoredWindow
 from transforms.posts import DecodePosts
-from transforms.records import BatchRecords, RawRecord, from_kafka
+from transforms.records import BatchRecords, RawBatch, RawRecord
 from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
+from transforms.sources.consumer import TopicSettings
+from transforms.sources.kafkaio import ReadWithKafkaIO
+from transforms.sources.librdkafka import ReadWithLibrdkafka
 from transforms.windows import MergePanes, WindowMentions
 
 LAST_SECOND = 253_402_300_799
@@ -66,27 +69,49 @@ def read_file(path: str) -> Iterator[RawRecord]:
             yield RawRecord(path, 0, offset, timestamp_ms, line.rstrip(b"\n"))
 
 
-def _records(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str) -> beam.PCollection[RawRecord]:
-    if config.input:
-        return pipeline | "File" >> beam.Create([config.input]) | "ReadFile" >> beam.FlatMap(read_file)
-    return (
-        pipeline
-        | "ReadPosts"
-        >> ReadFromKafka(
-            consumer_config={
-                "bootstrap.servers": config.bootstrap_servers,
-                "group.id": config.consumer_group,
-                "auto.offset.reset": config.start_from,
-                "enable.auto.commit": "false",
-            },
-            topics=[config.topic_posts],
-            timestamp_policy=ReadFromKafka.create_time_policy,
-            with_metadata=True,  # an archived post's place is its partition and offset
-            commit_offset_in_finalize=False,
-            expansion_service=expansion_service,
+@dataclass(frozen=True)
+class Place:
+    """Where a pipeline will run, as far as its graph depends on it.
+
+    Attributes:
+        expansion_service: address that describes the Java side of ``ReadFromKafka``.
+        parallelism: number of Flink's parallel tasks.
+    """
+
+    expansion_service: str = ""
+    parallelism: int = 1
+
+
+NOWHERE = Place()
+
+
+def source_of(config: StreamConfig, place: Place) -> ReadWithKafkaIO | ReadWithLibrdkafka:
+    """Return the transform that reads the topic."""
+    if config.source == "kafkaio":
+        return ReadWithKafkaIO(
+            config.bootstrap_servers,
+            config.topic_posts,
+            config.consumer_group,
+            config.start_from,
+            place.expansion_service,
         )
-        | "Record" >> beam.Map(from_kafka)
+    settings = TopicSettings(
+        config.bootstrap_servers,
+        config.topic_posts,
+        config.consumer_group,
+        config.start_from,
+        config.max_out_of_orderness,
+        config.idle_partition_timeout,
     )
+    return ReadWithLibrdkafka(settings, config.readers or place.parallelism, place.parallelism)
+
+
+def read_posts(pipeline: beam.Pipeline, config: StreamConfig, place: Place) -> beam.PCollection[RawBatch]:
+    """Read the posts of a file or of the topic, in batches."""
+    if config.input:
+        lines = pipeline | "File" >> beam.Create([config.input]) | "ReadFile" >> beam.FlatMap(read_file)
+        return lines | "BatchRecords" >> BatchRecords()
+    return pipeline | "ReadPosts" >> source_of(config, place)
 
 
 def _baselines(config: StreamConfig) -> Callable[[], Baselines]:
@@ -98,9 +123,13 @@ def _baselines(config: StreamConfig) -> Callable[[], Baselines]:
     return partial(FixedBaselines, table)
 
 
-def build(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str = "") -> beam.PCollection[ScoredWindow]:
+def build(pipeline: beam.Pipeline, config: StreamConfig, place: Place = NOWHERE) -> beam.PCollection[ScoredWindow]:
     """Put the stream together; labels and metrics are stable, for savepoints and dashboards depend on them."""
-    batches = _records(pipeline, config, expansion_service) | "BatchRecords" >> BatchRecords()
+    return process(read_posts(pipeline, config, place), config)
+
+
+def process(batches: beam.PCollection[RawBatch], config: StreamConfig) -> beam.PCollection[ScoredWindow]:
+    """Do all that is done with posts once they are read."""
     batches | "ArchivePosts" >> ArchivePosts(f"{config.lake}/raw")
     decoded = batches | "DecodePosts" >> DecodePosts()
     dead = decoded[DecodePosts.DEAD]
@@ -123,8 +152,11 @@ def build(pipeline: beam.Pipeline, config: StreamConfig, expansion_service: str 
     return scored
 
 
-def run(argv: Sequence[str]) -> int:
-    """Parse options, check, build, run."""
+Build = Callable[[beam.Pipeline, StreamConfig, Place], object]
+
+
+def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
+    """Parse options, check, build, run; a benchmark has a graph of its own to run on Flink."""
     if "--help" in argv or "-h" in argv:
         parser = argparse.ArgumentParser(
             prog="python -m beam_pipelines.stream",
@@ -153,7 +185,7 @@ def run(argv: Sequence[str]) -> int:
         msg = "--input runs on the DirectRunner: leave --runner out"
         raise UserError(msg)
     options.view_as(StandardOptions).streaming = True
-    return _run_on_flink(options, config)
+    return _run_on_flink(options, config, build_on_flink)
 
 
 def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
@@ -167,7 +199,7 @@ def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
     return 0
 
 
-def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
+def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink: Build) -> int:
     details = options.get_all_options()
     master, name = details["flink_master"], details["job_name"]
     cluster = None if master == EMBEDDED else flink.Cluster(master)
@@ -179,7 +211,8 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig) -> int:
             known = {job["jid"] for job in cluster.jobs()}
         options.view_as(PortableOptions).job_endpoint = server.job_endpoint
         pipeline = beam.Pipeline(options=options)
-        build(pipeline, config, server.expansion_service)
+        expansion_service = server.expansion_service if config.source == "kafkaio" else ""
+        build_on_flink(pipeline, config, Place(expansion_service, int(details["parallelism"])))
         where = "an embedded Flink" if cluster is None else cluster.url
         print(f"submitting {name} to {where} …", file=sys.stderr, flush=True)
         result = pipeline.run()

@@ -16,6 +16,16 @@ from beam_pipelines.lake_address import lake_address
 from detection.detector import Detector
 
 MAX_SHARDS = 1024
+SOURCES = ("kafkaio", "librdkafka")
+MAX_OUT_OF_ORDERNESS = 5.0
+IDLE_PARTITION_TIMEOUT = 10.0
+
+# Options of one source alone, with their defaults.
+_LIBRDKAFKA: dict[str, float] = {
+    "max_out_of_orderness": MAX_OUT_OF_ORDERNESS,
+    "idle_partition_timeout": IDLE_PARTITION_TIMEOUT,
+    "readers": 0,
+}
 
 
 class StreamOptions(PipelineOptions):
@@ -53,6 +63,31 @@ class StreamOptions(PipelineOptions):
             help="where a new job starts to read; a restarted one goes on at its checkpoint; default: %(default)s",
         )
         group.add_argument(
+            "--source",
+            choices=SOURCES,
+            default=SOURCES[0],
+            help="how to read Kafka: Beam's ReadFromKafka, or librdkafka inside the Python workers, which is several "
+            "times faster; default: %(default)s",
+        )
+        group.add_argument(
+            "--max_out_of_orderness",
+            type=float,
+            help="librdkafka: seconds that a record may be older than the newest of its partition and still be on time; "
+            f"default: {MAX_OUT_OF_ORDERNESS}",
+        )
+        group.add_argument(
+            "--idle_partition_timeout",
+            type=float,
+            help="librdkafka: seconds of silence after which a partition that is read to its end holds the watermark back "
+            f"no longer; default: {IDLE_PARTITION_TIMEOUT}",
+        )
+        group.add_argument(
+            "--readers",
+            type=int,
+            help="librdkafka: readers that the partitions are shared out to, fixed for the life of a job; "
+            "default: --parallelism",
+        )
+        group.add_argument(
             "--input", default="", help="read this ndjson file on the DirectRunner instead of Kafka; needs no server"
         )
         group.add_argument(
@@ -85,7 +120,10 @@ class StreamOptions(PipelineOptions):
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """Validated settings of the stream; the fields are the options of the same names."""
+    """Validated settings of the stream; the fields are the options of the same names.
+
+    ``readers`` is 0 for as many as Flink has parallel tasks.
+    """
 
     bootstrap_servers: str
     topic_posts: str
@@ -93,6 +131,10 @@ class StreamConfig:
     topic_dead: str
     consumer_group: str
     start_from: str
+    source: str
+    max_out_of_orderness: float
+    idle_partition_timeout: float
+    readers: int
     input: str
     history: str
     lake: str
@@ -119,11 +161,20 @@ class StreamConfig:
         }
         given["lake"] = lake_address(given["lake"], "build/lake" if given["input"] else None)
         given["detector"] = detector_of(options)
+        for name, default in _LIBRDKAFKA.items():
+            if given[name] is None:
+                given[name] = default
+            elif given["source"] != "librdkafka":
+                msg = f"--{name} goes with --source=librdkafka"
+                raise UserError(msg)
         if given["input"]:
             given["early_firing_seconds"] = 0  # a file is all there at once: nothing is provisional
         config = cls(**given)
         checks = (
             (1 <= config.shards <= MAX_SHARDS, f"--shards={config.shards}: expected 1 to {MAX_SHARDS}"),
+            (config.max_out_of_orderness >= 0, "--max_out_of_orderness: expected 0 or more seconds"),
+            (config.idle_partition_timeout >= 1, "--idle_partition_timeout: expected at least 1 second"),
+            (config.readers >= 0, "--readers: expected a positive number"),
             (config.early_firing_seconds >= 0, "--early_firing_seconds: expected 0 or more seconds"),
             (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
             (config.baselines_every_seconds >= 1, "--baselines_every_seconds: expected at least 1 second"),

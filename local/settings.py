@@ -88,6 +88,8 @@ class Settings:
     s3: Address
     bucket: str
 
+    airflow: Address
+
     @property
     def run_dir(self) -> Path:
         """Generated settings, sockets and process ids."""
@@ -174,6 +176,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         alerts=Login(env["PGALERTS_USER"], env["PGALERTS_PASSWORD"]),
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
+        airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),
     )
 
 

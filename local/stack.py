@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,23 +48,31 @@ def up(settings: Settings, say: Say = _unheard) -> None:
     for folder in (settings.run_dir, settings.log_dir):
         folder.mkdir(parents=True, exist_ok=True)
     settings.run_dir.chmod(0o700)
-    with _only_one(settings):
-        supervisor = Supervisor(settings)
-        parts = describe(settings)
-        launches = [(part, part.launch(say)) for part in parts]
+    with only_one(settings):
         environment = {**settings.environment, **storage.server_environment(settings)}
-        if supervisor.write(launches, _relevant(settings)):
-            message = "the stack runs with other settings: `python -m local down` first, then `up` again"
-            raise StackError(message)
-        if supervisor.processes() is None:
-            if orphans := supervisor.stop_orphans():
-                say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
-            _require_free_ports(parts)
-            supervisor.start(environment)
-        began = time.monotonic()
-        for part in parts:
-            _wait(part, supervisor, settings.start_timeout, say, began)
+        start(settings, describe(settings), environment, say)
         provision(settings, say)
+
+
+def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, str], say: Say) -> None:
+    """Start those of ``parts`` that do not run, and wait until all are well.
+
+    Raises:
+        StackError: a port is taken, a part crashed or did not become healthy in time.
+    """
+    supervisor = Supervisor(settings)
+    launches = [(part, part.launch(say)) for part in parts]
+    if supervisor.write(launches, _relevant(settings)):
+        message = "the stack runs with other settings: `python -m local down` first, then `up` again"
+        raise StackError(message)
+    if supervisor.processes() is None:
+        if orphans := supervisor.stop_orphans():
+            say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
+        _require_free_ports(parts)
+        supervisor.start(environment)
+    began = time.monotonic()
+    for part in parts:
+        _wait(part, supervisor, settings.start_timeout, say, began)
 
 
 def provision(settings: Settings, say: Say) -> None:
@@ -81,7 +89,7 @@ def down(settings: Settings) -> bool:
     """Stop everything that belongs to this stack; tell if anything ran."""
     if not settings.run_dir.exists():
         return False
-    with _only_one(settings):
+    with only_one(settings):
         supervisor = Supervisor(settings)
         stopped = supervisor.stop()
         return bool(supervisor.stop_orphans()) or stopped
@@ -187,7 +195,7 @@ def _require_free_ports(parts: Sequence[Part]) -> None:
 
 
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
+def only_one(settings: Settings) -> Iterator[None]:
     """Keep two `up` or `down` of the same stack from working at the same time."""
     with (settings.run_dir / "lock").open("w") as lock:
         try:

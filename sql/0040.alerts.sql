@@ -1,7 +1,7 @@
 -- The outbox of alerts, what is muted, and a login of its own for the service that sends.
 -- depends: 0011.incidents
 
-CREATE INDEX incidents_by_update ON incidents (updated_at);
+CREATE INDEX IF NOT EXISTS incidents_by_update ON incidents (updated_at);
 
 -- A channel is told of incidents that changed after it came into use: no backlog on the first day.
 CREATE TABLE alert_channels (

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
+from typing import NamedTuple
 
 import apache_beam as beam
 import msgspec
@@ -26,8 +28,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from detection.baselines import keyword_hashes
 from transforms.packing import register
-from transforms.posts import Post
-from transforms.text import tokenise
+from transforms.posts import CountedPost
+from transforms.text import keywords_of_piece, pieces
 
 MAX_SAMPLES = 3
 """Posts kept as examples of a keyword in a window."""
@@ -99,40 +101,67 @@ _unpack = msgspec.msgpack.Decoder(tuple[int, int, str, bytes, bytes, bytes, byte
 register(MentionBatch)
 
 
-class _Samples:
-    """Sample posts of keywords, in one flat table."""
+class _Ranking:
+    """Posts by their worth as examples: the most engagement first, of equals the smaller id.
 
-    def __init__(
-        self,
-        keyword: npt.NDArray[np.int64],
-        post: npt.NDArray[np.int64],
-        post_ids: npt.NDArray[np.int64],
-        engagement: npt.NDArray[np.int64],
-    ) -> None:
-        """Choose each keyword's posts with the most engagement; of equals, the smaller id.
+    Args:
+        ids: id of each post; a post that came twice may stand here twice, [p].
+        engagement: of each post, [p].
 
-        Args:
-            keyword: index of a mention's keyword, [m].
-            post: index of a mention's post, [m].
-            post_ids: id of each post; a post that came twice may stand here twice, [p].
-            engagement: of each post, [p].
-        """
-        ids, same = np.unique(post_ids, return_inverse=True)
-        most = np.zeros(len(ids), np.int64)
-        np.maximum.at(most, same, np.minimum(engagement, _MAX_ENGAGEMENT))
-        order = np.lexsort((ids, -most))
-        rank = np.empty(len(ids), np.int64)
-        rank[order] = np.arange(len(ids))
-        # One integer per mention sorts by keyword, then by the post's rank, many times faster than lexsort.
-        keys = np.sort(keyword * len(ids) + rank[same[post]])
-        keys = keys[np.diff(keys, prepend=-1) > 0]
-        keyword, ranked = np.divmod(keys, max(len(ids), 1))
+    Attributes:
+        place: place of each post, from 0; each has its own, a post's copies stand side by side, [p].
+        ids: ids in the order of the places, [p].
+        engagement: in the order of the places, the most of a post's copies, [p].
+    """
+
+    def __init__(self, ids: npt.NDArray[np.int64], engagement: npt.NDArray[np.int64]) -> None:
+        engagement = np.minimum(engagement, _MAX_ENGAGEMENT)
+        unique, copies_of = np.unique(ids, return_inverse=True)
+        if len(unique) < len(ids):
+            most = np.zeros(len(unique), np.int64)
+            np.maximum.at(most, copies_of, engagement)
+            engagement = most[copies_of]
+        order = np.lexsort((ids, -engagement))
+        self.place = np.empty(len(ids), np.int64)
+        self.place[order] = np.arange(len(ids))
+        self.ids, self.engagement = ids[order], engagement[order]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class _Mentions:
+    """Which keyword is mentioned by which post, each pair once, in one flat table that is sorted by keyword and place.
+
+    Args:
+        keyword: index of each mention's keyword; repeated pairs may occur, [m].
+        post: index of each mention's post, [m].
+        ranking: of the posts.
+    """
+
+    def __init__(self, keyword: npt.NDArray[np.int64], post: npt.NDArray[np.int64], ranking: _Ranking) -> None:
+        # One integer per mention sorts by keyword, then by the post's place, many times faster than lexsort.
+        keys = np.sort(keyword * len(ranking) + ranking.place[post])
+        self.keyword, self.place = np.divmod(keys[np.diff(keys, prepend=-1) > 0], max(len(ranking), 1))
+        self._ranking = ranking
+
+    def samples(self) -> _Samples:
+        """Choose each keyword's posts with the most engagement."""
+        ids = self._ranking.ids[self.place]
+        new = (np.diff(self.keyword, prepend=-1) > 0) | (np.diff(ids, prepend=-1) != 0)
+        keyword, place = self.keyword[new], self.place[new]
         first = np.flatnonzero(np.diff(keyword, prepend=-1))
-        place = np.arange(len(keys)) - np.repeat(first, np.diff(first, append=len(keys)))
-        kept = place < MAX_SAMPLES
-        self.keyword = keyword[kept]
-        self.ids = ids[order[ranked[kept]]]
-        self.engagement = most[order[ranked[kept]]]
+        kept = np.arange(len(keyword)) - np.repeat(first, np.diff(first, append=len(keyword))) < MAX_SAMPLES
+        place = place[kept]
+        return _Samples(keyword[kept], self._ranking.ids[place], self._ranking.engagement[place])
+
+
+class _Samples(NamedTuple):
+    """Sample posts of keywords, keyword by keyword, most engagement first."""
+
+    keyword: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
+    engagement: npt.NDArray[np.int64]
 
 
 def _batch(
@@ -154,21 +183,48 @@ class _Vocabulary(defaultdict[str, int]):
         self.default_factory = self.__len__
 
 
+class _Texts:
+    """The texts of some posts as numbers of their pieces: what a piece stands for is asked once, not at each mention."""
+
+    def __init__(self) -> None:
+        self._pieces = _Vocabulary()
+        self._piece: list[npt.NDArray[np.int64]] = []
+        self._pieces_per_post: list[int] = []
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Take the texts of further posts."""
+        split = list(map(pieces, texts))
+        self._pieces_per_post.extend(map(len, split))
+        self._piece.append(np.fromiter(map(self._pieces.__getitem__, chain.from_iterable(split)), np.int64))
+
+    def mentions(self) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the distinct keywords; and for each keyword that a piece stands for, indices of keyword and post, [m]."""
+        vocabulary = _Vocabulary()
+        meant = list(map(keywords_of_piece, self._pieces))
+        # The keywords of all pieces in one row, those of piece i from starts[i] on.
+        row = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(meant)), np.int64)
+        lengths = np.fromiter(map(len, meant), np.int64, len(meant))
+        starts = np.cumsum(lengths) - lengths
+        piece = np.concatenate(self._piece)
+        post = np.repeat(np.arange(len(self._pieces_per_post)), self._pieces_per_post)
+        repeats = lengths[piece]
+        before = np.cumsum(repeats) - repeats
+        keyword = row[np.repeat(starts[piece] - before, repeats) + np.arange(repeats.sum())]
+        return list(vocabulary), keyword, np.repeat(post, repeats)
+
+
 class MentionCounter:
     """Counts posts into one ``MentionBatch`` per window."""
 
     def __init__(self) -> None:
-        self._windows: dict[int, _OpenWindow] = {}
+        self._windows: defaultdict[int, _OpenWindow] = defaultdict(_OpenWindow)
 
-    def add(self, posts: Iterable[Post]) -> None:
+    def add(self, posts: Sequence[CountedPost]) -> None:
         """Count some posts, each in the window of its ``time_stamp``."""
-        windows = self._windows
-        for post in posts:
-            start = post.window_start
-            window = windows.get(start)
-            if window is None:
-                window = windows[start] = _OpenWindow()
-            window.add(post)
+        starts = [post.window_start for post in posts]
+        for start in set(starts):
+            some = posts if starts.count(start) == len(posts) else list(compress(posts, map(start.__eq__, starts)))
+            self._windows[start].add(some)
 
     def drain(self) -> list[MentionBatch]:
         """Return what was counted, a batch per window, and start afresh."""
@@ -179,29 +235,21 @@ class MentionCounter:
 
 class _OpenWindow:
     def __init__(self) -> None:
-        self._vocabulary = _Vocabulary()
-        self._keyword: list[int] = []
-        self._words_per_post: list[int] = []
+        self._texts = _Texts()
         self._post_ids: list[int] = []
         self._engagement: list[int] = []
 
-    def add(self, post: Post) -> None:
-        words = tokenise(post.item.text) if post.item.text else ()
-        self._keyword.extend(map(self._vocabulary.__getitem__, words))
-        self._words_per_post.append(len(words))
-        self._post_ids.append(post.post_id)
-        self._engagement.append(min(max(post.engagement, 0), _MAX_ENGAGEMENT))
+    def add(self, posts: Sequence[CountedPost]) -> None:
+        self._texts.add([post.item.text or "" for post in posts])
+        self._post_ids.extend([post.post_id for post in posts])
+        self._engagement.extend([min(max(post.engagement, 0), _MAX_ENGAGEMENT) for post in posts])
 
     def close(self, window_start: int) -> MentionBatch:
-        keyword = np.array(self._keyword, np.int64)
-        post = np.repeat(np.arange(len(self._post_ids)), self._words_per_post)
-        return _batch(
-            window_start,
-            len(self._post_ids),
-            list(self._vocabulary),
-            np.bincount(keyword, minlength=len(self._vocabulary)),
-            _Samples(keyword, post, np.array(self._post_ids, np.int64), np.array(self._engagement, np.int64)),
-        )
+        keywords, keyword, post = self._texts.mentions()
+        ranking = _Ranking(np.array(self._post_ids, np.int64), np.array(self._engagement, np.int64))
+        mentions = _Mentions(keyword, post, ranking)
+        counts = np.bincount(mentions.keyword, minlength=len(keywords))
+        return _batch(window_start, len(self._post_ids), keywords, counts, mentions.samples())
 
 
 def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
@@ -220,12 +268,11 @@ def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
     mentions = np.zeros(len(vocabulary), np.int64)
     np.add.at(mentions, keyword, np.concatenate([batch.mentions for batch in batches]))
     sample_ids = np.concatenate([batch.sample_ids for batch in batches])
-    samples = _Samples(
+    samples = _Mentions(
         np.repeat(keyword, np.concatenate([batch.sample_counts for batch in batches])),
         np.arange(len(sample_ids)),
-        sample_ids,
-        np.concatenate([batch.sample_engagement for batch in batches]),
-    )
+        _Ranking(sample_ids, np.concatenate([batch.sample_engagement for batch in batches])),
+    ).samples()
     posts = sum(batch.posts for batch in batches)
     return _batch(batches[0].window_start, posts, list(vocabulary), mentions, samples)
 
@@ -266,7 +313,7 @@ class _CountMentionsFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._counter = MentionCounter()
 
-    def process(self, element: list[Post]) -> None:
+    def process(self, element: list[CountedPost]) -> None:
         self._counter.add(element)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -281,7 +328,7 @@ class _CountMentionsFn(beam.DoFn):
 
 @dataclass
 class CountMentions(beam.PTransform):
-    """``list[Post]`` → ``(shard, MentionBatch)``, one per window and shard of each bundle.
+    """``list[CountedPost]`` → ``(shard, MentionBatch)``, one per window and shard of each bundle.
 
     The elements carry the start of their window as timestamp and are still in the global window: ``WindowMentions``
     follows.
@@ -292,6 +339,6 @@ class CountMentions(beam.PTransform):
 
     shards: int = DEFAULT_SHARDS
 
-    def expand(self, posts: beam.PCollection[list[Post]]) -> beam.PCollection[tuple[int, MentionBatch]]:
+    def expand(self, posts: beam.PCollection[list[CountedPost]]) -> beam.PCollection[tuple[int, MentionBatch]]:
         """Count the posts of each bundle."""
         return posts | "Count" >> beam.ParDo(_CountMentionsFn(self.shards)).with_output_types(tuple[int, MentionBatch])

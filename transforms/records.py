@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -59,11 +59,6 @@ class RawBatch(NamedTuple):
     def next_offset(self) -> int:
         """The offset that follows the last record."""
         return self.first_offset + len(self.values)
-
-
-def from_kafka(record: Any) -> RawRecord:
-    """Turn a row of ``ReadFromKafka(with_metadata=True)`` into a ``RawRecord``."""
-    return RawRecord(record.topic, record.partition, record.offset, record.timestamp, record.value or b"")
 
 
 class RecordBatcher:

@@ -13,11 +13,12 @@ from apache_beam.testing.util import assert_that
 
 from beam_pipelines import stream
 from beam_pipelines.errors import UserError, start
-from beam_pipelines.stream import build, read_file
+from beam_pipelines.stream import Place, build, read_file, source_of
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from transforms import lake
 from transforms.archive import read_object, without_repeats
 from transforms.outliers import ScoredWindow
+from transforms.sources.placement import Reader
 
 START = 1_600_000_200  # 2020-09-13T12:30:00Z
 BAD = [b"{broken", b"\xff\xfe", b"", json.dumps({"itemInfos": {}, "time_stamp": START + 5}).encode()]
@@ -146,6 +147,10 @@ def test_a_time_stamp_beyond_all_dates_is_a_dead_letter(tmp_path):
     [
         (["--shards=0"], "--shards"),
         (["--shards=1025"], "--shards"),
+        (["--source=librdkafka", "--max_out_of_orderness=-1"], "--max_out_of_orderness"),
+        (["--source=librdkafka", "--idle_partition_timeout=0.5"], "--idle_partition_timeout"),
+        (["--source=librdkafka", "--readers=-1"], "--readers"),
+        (["--idle_partition_timeout=5"], "--idle_partition_timeout goes with --source=librdkafka"),
         (["--early_firing_seconds=-1"], "--early_firing_seconds"),
         (["--allowed_lateness_seconds=-1"], "--allowed_lateness_seconds"),
         (["--baselines_every_seconds=0.5"], "--baselines_every_seconds"),
@@ -164,8 +169,18 @@ def test_defaults(monkeypatch, files):
     monkeypatch.setenv("LAKE", "s3://mine/below/")
     assert config().lake == "s3://mine/below"
     assert config().allowed_lateness_seconds == 900
+    assert (config().source, config("--source=librdkafka").max_out_of_orderness) == ("kafkaio", 5.0)
     assert config(f"--input={files / 'posts.ndjson'}").lake == "build/lake"
     assert config(f"--input={files / 'posts.ndjson'}").early_firing_seconds == 0
+
+
+def test_there_are_as_many_readers_as_parallel_tasks_unless_told_otherwise():
+    def readers(*argv: str) -> list[bytes]:
+        source = source_of(config("--lake=s3://b", "--source=librdkafka", *argv), Place(parallelism=3))
+        return [reader.index for reader in map(Reader.named, source.names())]
+
+    assert readers() == [0, 1, 2]
+    assert readers("--readers=5") == [0, 1, 2, 3, 4]
 
 
 def test_kafka_needs_flink_and_a_file_the_direct_runner(files, monkeypatch):

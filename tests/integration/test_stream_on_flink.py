@@ -20,6 +20,7 @@ import pytest
 from kafka import KafkaConsumer
 
 from beam_pipelines.flink import Cluster
+from beam_pipelines.stream_options import SOURCES
 from detection.counts import WindowCounts
 from detection.detector import Detector
 from detection.keyword_detector import KeywordDetector
@@ -88,18 +89,22 @@ def _archive_has_begun() -> bool:
     return len(list(lake.find(f"{os.environ['LAKE']}/raw/"))) > 1
 
 
-def _below_task_manager(stack: Settings) -> tuple[psutil.Process, list[psutil.Process]]:
-    """The task manager of this stack, and its Python workers."""
+def _process(stack: Settings, mark: str) -> psutil.Process:
+    """The process of this stack whose command line holds a mark."""
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        if "TaskManagerRunner" in command and str(stack.stack_dir) in command:
-            return process, [
-                child for child in process.children(recursive=True) if "worker_boot" in " ".join(child.cmdline())
-            ]
-    pytest.fail("no task manager of this stack is running")
+        if mark in command and str(stack.stack_dir) in command:
+            return process
+    pytest.fail(f"no {mark} of this stack is running")
+
+
+def _below_task_manager(stack: Settings) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The task manager of this stack, and its Python workers."""
+    manager = _process(stack, "TaskManagerRunner")
+    return manager, [child for child in manager.children(recursive=True) if "worker_boot" in " ".join(child.cmdline())]
 
 
 def _kill_nothing(stack: Settings) -> None:
@@ -116,12 +121,19 @@ def _kill_python_worker(stack: Settings) -> None:
     workers[0].send_signal(signal.SIGKILL)
 
 
+def _restart_broker(stack: Settings) -> None:
+    """The broker dies; its supervisor starts it again some seconds later."""
+    _process(stack, "kafka.Kafka").send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     ("detector", "disturb"),
     [
         (ThresholdDetector(), _kill_nothing),
         (KeywordDetector(), _kill_task_manager),
         (KeywordDetector(), _kill_python_worker),
+        (KeywordDetector(), _restart_broker),
     ],
 )
 def test_every_post_is_accounted_for(
@@ -131,12 +143,13 @@ def test_every_post_is_accounted_for(
     tmp_path: Path,
     detector: Detector,
     disturb: Callable[[Settings], None],
+    source: str,
 ) -> None:
     _publish_baselines(tmp_path, detector)
     topic = TopicConfig(servers=str(empty_stack.kafka), name=empty_stack.topic_posts)
     produce(lines, topic, DeliveryConfig(send_unreadable=True))
     _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=5",
-            "--checkpointing_interval=3000", f"--detector={detector.name}")  # fmt: skip
+            "--checkpointing_interval=3000", f"--detector={detector.name}", f"--source={source}")  # fmt: skip
     running = [job["name"] for job in Cluster(str(empty_stack.flink)).jobs() if job["state"] == "RUNNING"]
     assert running == ["tiktok-stream"]
 

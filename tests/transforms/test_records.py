@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.records import RawBatch, RawRecord, RecordBatcher, from_kafka
+from transforms.records import RawBatch, RawRecord, RecordBatcher
+from transforms.sources.kafkaio import from_kafka
 
 
 def record(offset: int, partition: int = 0, topic: str = "posts") -> RawRecord:

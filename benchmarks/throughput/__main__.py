@@ -1,0 +1,66 @@
+"""Measure how many posts a second go through.
+
+    python -m benchmarks.throughput --posts 1500000 --variant count --source librdkafka --json build/count.json
+    python -m benchmarks.throughput --posts 1500000 --suite --json build/throughput.json     # what `make bench` runs
+
+Variants: ``raw``, the least work that counting needs, without Beam and Flink; ``count``, the stream's counting alone; ``full``,
+the whole stream. A run has a Kafka, Flink, Postgres and S3 of its own on free ports. Its topic is filled first, so what is
+measured is the rate at which posts are processed. The counts of every run must equal those of the posts that were sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from beam_pipelines.stream_options import SOURCES
+from benchmarks.throughput import report
+from benchmarks.throughput.job import VARIANTS
+from benchmarks.throughput.posts import Workload
+from benchmarks.throughput.runs import SUITE, Contender, WrongCountsError, filled_stack, measure, say
+from local.settings import StackError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure one contender, or all of them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--posts", type=int, default=1_500_000, help="default: %(default)s")
+    parser.add_argument("--vocabulary", type=int, default=100_000, help="different words; default: %(default)s")
+    parser.add_argument("--variant", choices=("raw", *VARIANTS), help="what to measure")
+    parser.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="of count and full; default: %(default)s")
+    parser.add_argument("--processes", type=int, default=1, help="of raw; default: %(default)s")
+    parser.add_argument("--suite", action="store_true", help="measure every variant, in one run that can be compared")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    own, options = parser.parse_known_args(arguments)
+    if own.suite == bool(own.variant):
+        parser.error("name a --variant, or --suite for all")
+    source = "" if own.variant == "raw" else own.source
+    contenders = SUITE if own.suite else (Contender(own.variant, source, own.processes),)
+    results = []
+    try:
+        with filled_stack(Workload(own.posts, own.vocabulary)) as (settings, counts):
+            for contender in contenders:
+                say(f"measuring {contender.name}")
+                results.append(measure(contender, settings, counts, options))
+                say(report.line(results[-1]))
+    except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if own.json:
+        own.json.parent.mkdir(parents=True, exist_ok=True)
+        own.json.write_text(json.dumps(results if own.suite else results[0], indent=2) + "\n", encoding="utf-8")
+    if own.suite:
+        print(report.table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Runs that are measured: a stack of their own, a filled topic, one contender after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines.stream_options import SOURCES
+from benchmarks.throughput import report
+from benchmarks.throughput.job import VARIANTS
+from benchmarks.throughput.posts import Workload, send
+from benchmarks.throughput.taps import Read, counted_so_far, read_so_far
+from benchmarks.throughput.usage import Usage
+from local import reset, stack
+from local import settings as configuration
+from local.settings import ROOT, Settings
+
+PATIENCE_SECONDS = 900
+PARTITIONS = 2
+
+
+class WrongCountsError(Exception):
+    """What was measured did not do its work: the rate means nothing."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is measured.
+
+    Attributes:
+        variant: ``raw``, ``count`` or ``full``.
+        source: how the stream reads; empty for ``raw``.
+        processes: of ``raw``.
+    """
+
+    variant: str
+    source: str = ""
+    processes: int = 1
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return f"raw, {self.processes} processes" if self.variant == "raw" else f"{self.variant}, {self.source}"
+
+
+SUITE = (
+    Contender("raw"),
+    Contender("raw", processes=2),
+    *(Contender(variant, source) for variant in VARIANTS for source in SOURCES),
+)
+
+
+@contextmanager
+def filled_stack(workload: Workload) -> Iterator[tuple[Settings, str]]:
+    """A stack of its own whose topic holds the posts; with the checksum of their counts."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-stack-", dir=ROOT / "build"))
+    os.environ.update(stack.free_port_environment(folder))
+    settings = configuration.load()
+    os.environ.update(settings.environment)
+    try:
+        say("starting the stack")
+        stack.up(settings)
+        say(f"sending {workload.posts:,} posts")
+        yield settings, send(workload, str(settings.kafka), settings.topic_posts, PARTITIONS)
+    finally:
+        stack.down(settings)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure(contender: Contender, settings: Settings, counts: str, options: Sequence[str]) -> dict[str, Any]:
+    """Run one contender to its end.
+
+    Args:
+        contender: what is measured.
+        settings: a stack whose topic holds the posts.
+        counts: checksum of the right counts.
+        options: further options of the stream.
+
+    Raises:
+        WrongCountsError: it counted something else.
+    """
+    posts = int(counts.partition("-")[0])
+    supervisor = int((settings.run_dir / "supervisord.pid").read_text(encoding="utf-8"))
+    began = time.time()
+    with Usage(supervisor) as usage:
+        if contender.variant == "raw":
+            reads, found = _run_raw(contender, settings, usage)
+        else:
+            reads, found = run_stream(contender, settings, posts, options)
+    if found != counts:
+        msg = f"{contender.name}: counted {found}, sent {counts}"
+        raise WrongCountsError(msg)
+    first, last = min(read.began for read in reads), reads[-1].ended
+    cpu = usage.cpu_seconds
+    return {
+        "name": contender.name,
+        "posts": posts,
+        "posts_per_s": round(posts / (last - first)),
+        "steady_posts_per_s": round(steady_rate(reads)),
+        "cpu_seconds": round(sum(cpu.values()), 1),
+        "cpu_seconds_of": {role: round(seconds, 1) for role, seconds in sorted(cpu.items()) if seconds >= 0.1},
+        "peak_rss_mb": usage.peak_bytes >> 20,
+        "peak_rss_mb_of_one": {role: size >> 20 for role, size in sorted(usage.peak_of.items())},
+        "seconds_to_first_post": round(first - began, 1),
+        "counts_checksum": found,
+        "slices": report.slices(reads),
+    }
+
+
+def steady_rate(reads: Sequence[Read]) -> float:
+    """Return posts a second while the middle of the posts was read, from 30 % to 90 % of them: all workers are busy."""
+    total = sum(read.posts for read in reads)
+    before, start, inside = 0, reads[0].ended, 0
+    for read in reads:
+        if before < 0.3 * total:
+            start = read.ended
+        elif before < 0.9 * total:
+            inside += read.posts
+            end = read.ended
+        before += read.posts
+    return inside / (end - start) if inside else total / (reads[-1].ended - min(read.began for read in reads))
+
+
+def _run_raw(contender: Contender, settings: Settings, usage: Usage) -> tuple[list[Read], str]:
+    command = [sys.executable, "-m", "benchmarks.throughput.raw", "--servers", str(settings.kafka), "--topic"]
+    command += [settings.topic_posts, "--partitions", str(PARTITIONS), "--processes", str(contender.processes)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        usage.add(process.pid)
+        output, _ = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    told = json.loads(output)
+    return [Read(*read) for read in told["reads"]], told["counts"]
+
+
+def run_stream(
+    contender: Contender,
+    settings: Settings,
+    posts: int,
+    options: Sequence[str],
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> tuple[list[Read], str]:
+    """Run the stream until all posts are counted; return what was read when, and the checksum of the counts.
+
+    Raises:
+        WrongCountsError: not all posts were counted in time.
+    """
+    taps = Path(tempfile.mkdtemp(prefix="taps-", dir=settings.stack_dir))
+    command = [sys.executable, "-m", "benchmarks.throughput.job", f"--variant={contender.variant}", f"--taps={taps}"]
+    command += ["--runner=FlinkRunner", "--detach", f"--source={contender.source}", *options]
+    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + patience_seconds
+    try:
+        while (counted := counted_so_far(taps))[0] < posts:
+            if time.monotonic() > deadline:
+                msg = f"{contender.name}: {counted[0]} of {posts} posts counted after {patience_seconds:.0f} s"
+                raise WrongCountsError(msg)
+            time.sleep(0.5)
+        return read_so_far(taps), counted_so_far(taps)[1]
+    finally:
+        reset.cancel_jobs(settings)
+
+
+def say(line: str) -> None:
+    """Show a person what goes on."""
+    print(f"▸ {line}", file=sys.stderr, flush=True)
