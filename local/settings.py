@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -91,6 +91,7 @@ class Settings:
     bucket: str
 
     airflow: Address
+    dashboard: Address
 
     @property
     def run_dir(self) -> Path:
@@ -185,6 +186,10 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
         airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),
+        # It may listen on every address; from this machine it is reached on this one.
+        dashboard=replace(
+            _address(env, "DASHBOARD_ADDRESS", env["DASHBOARD_ADDRESS"], anywhere=True), host="127.0.0.1"
+        ),
     )
 
 

@@ -109,10 +109,10 @@ def free_port_environment(stack_dir: Path) -> dict[str, str]:
     Give them to ``settings.load``, with ``PATH`` and the like, or to a child process.
     """
     with ExitStack() as held:  # all at once, or the kernel could give one port twice
-        probes = [held.enter_context(socket.socket()) for _ in range(6)]
+        probes = [held.enter_context(socket.socket()) for _ in range(7)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
-        kafka_port, controller, rest, rpc, database, s3 = (probe.getsockname()[1] for probe in probes)
+        kafka_port, controller, rest, rpc, database, s3, dashboard = (probe.getsockname()[1] for probe in probes)
     return {
         "STACK_DIR": str(stack_dir.resolve()),
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_port}",
@@ -122,6 +122,7 @@ def free_port_environment(stack_dir: Path) -> dict[str, str]:
         "PGHOST": "127.0.0.1",
         "PGPORT": str(database),
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3}",
+        "DASHBOARD_ADDRESS": f"127.0.0.1:{dashboard}",
         **{name: secrets.token_hex(16) for name in SECRETS},
     }
 
