@@ -263,9 +263,11 @@ class KeywordDetector:
         # Without any baseline every keyword is new, which is no news.
         appearing = appearing if len(baselines) else np.inf
         single = np.where(at.fresh, np.clip(single - appearing, 0, NEW_SURPRISE + np.log1p(count)), single)
-        before, expected_before = state.hour_before(window.window_start)
-        hour_count, hour_mean = count + before[rows], at.mean + expected_before[rows]
-        hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (known.hour_dispersion[rows] + at.unsure)))
+        before, expected_before, whole = (part[rows] for part in state.hour_before(window.window_start))
+        hour_count, hour_mean = count + before, at.mean + expected_before
+        # Less than an hour fluctuates more than an hour does.
+        dispersion = np.where(whole, known.hour_dispersion[rows], known.dispersion[rows])
+        hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (dispersion + at.unsure)))
         # The hour speaks only as far as the window itself is high: what is over is not an outlier any more.
         hour = hour * np.clip(single / STILL_HIGH, 0, 1)
         found = np.maximum(np.maximum(single, hour) - SCALE_COST, 0)

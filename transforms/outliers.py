@@ -175,17 +175,16 @@ def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[Scor
     return ScoredWindow(scored.window, scored.outliers + gone), told
 
 
-def uphold(scored: ScoredWindow, told: list[Outlier]) -> ScoredWindow:
+def uphold(window: CountedWindow, told: list[Outlier]) -> ScoredWindow:
     """Let stand what was told of a window, with the counts of a later pane.
 
     For a pane that can no longer be judged by what was known before its window. Counts only grow, so an outlier stays
-    one; what the pane itself shows beyond that is added.
+    one; nothing new is told.
 
     Args:
-        scored: the pane.
+        window: the pane.
         told: the outliers that were told of its window last.
     """
-    window = scored.window
     mentions = dict(zip(window.counts.keywords, window.counts.mentions.tolist(), strict=True))
     standing = [
         outlier._replace(
@@ -198,5 +197,4 @@ def uphold(scored: ScoredWindow, told: list[Outlier]) -> ScoredWindow:
         for outlier in told
         if outlier.keyword in mentions
     ]
-    known = {outlier.keyword for outlier in standing}
-    return ScoredWindow(window, standing + [outlier for outlier in scored.outliers if outlier.keyword not in known])
+    return ScoredWindow(window, standing)

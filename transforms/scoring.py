@@ -1,28 +1,27 @@
 """Scoring: panes of counted windows, baselines and what a shard remembers → outliers and retractions.
 
-One stateful step, in the global window, keyed by shard. Per shard it holds a ``Ledger``, small, and two states of the
-detector: after the newest closed window, and after the one before. A window's first closed pane is taken in from the
-state before it. So is each later pane of it, which puts the state after it in place of the earlier one: a late post is
-learnt from, a pane that comes twice is taken in once. Which pane does what:
+One stateful step, in the global window, keyed by shard. Per shard it holds a ``Ledger``, small, and ``KEPT`` states of the
+detector, each as it was after one of the newest closed windows. Which pane does what:
 
-===========================  =================================  ================
-pane                         scored with the state after        then
-===========================  =================================  ================
-early                        the newest window before its own   –
-closed, newer than all       the newest window                  taken in
-closed, of the newest        the window before                  taken in anew
-closed, older (disorder)     the newest window before its own,  –
-                             or else the oldest state there is
-===========================  =================================  ================
+=====================  =====================================  ==========================================
+pane                   scored with the state after            then
+=====================  =====================================  ==========================================
+early                  the newest window before its own       –
+closed, newer than all the newest window                      taken in
+closed, of the newest  the window before                      taken in anew, in place of the earlier pane
+closed, older          the newest window before its own       –
+the same, no such left –                                      what was told stands, with the new counts
+=====================  =====================================  ==========================================
 
-A closed window that comes after its successor is scored rightly, but teaches nothing. Where all states are newer than
-the window, they have learnt from it already; then what was told of it stands, with the new counts, and only more can be
-told. A window without any post on the whole platform has no pane; to the detector it is unknown, not silent.
+So a pane that comes twice is taken in once, and late posts of the newest window are learnt from. With windows and an
+allowed lateness of 15 minutes, late panes come while the state before their window is still there, but for replays,
+which close many windows at once. A window without any post on the whole platform has no pane; to the detector it is
+unknown, not silent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -39,6 +38,9 @@ from transforms.baselines import Baselines
 from transforms.outliers import Announced, ScoredWindow, outliers_of, retract, uphold
 from transforms.windows import CountedWindow, Pane
 
+KEPT: Final = 3
+"""States kept per shard: enough to judge a late pane of the window before the newest."""
+
 NOTHING: Final = -1
 """In place of the start of a window: the slot is empty."""
 
@@ -48,11 +50,11 @@ class Ledger:
     """What a shard knows beside its two states.
 
     Attributes:
-        ends: start of the window after which the state in each of the two slots stands; ``NOTHING`` if it is empty.
+        ends: start of the window after which the state in each slot stands; ``NOTHING`` if the slot is empty.
         announced: what was told of the windows of the last hours, by window start.
     """
 
-    ends: tuple[int, int]
+    ends: tuple[int, ...]
     announced: dict[int, Announced]
 
     def to_bytes(self) -> bytes:
@@ -62,33 +64,47 @@ class Ledger:
     @classmethod
     def from_bytes(cls, data: bytes | None) -> Ledger:
         """Unpack what ``to_bytes`` packed; a new ledger from None."""
-        return _unpack_ledger(data) if data else cls((NOTHING, NOTHING), {})
+        return _unpack_ledger(data) if data else cls((NOTHING,) * KEPT, {})
+
+    def with_end(self, slot: int, window_start: int) -> tuple[int, ...]:
+        """Return the ends when a slot has taken the state after a window."""
+        return (*self.ends[:slot], window_start, *self.ends[slot + 1 :])
 
 
 _unpack_ledger = msgspec.msgpack.Decoder(Ledger).decode
 
 
-def slots(ends: tuple[int, int], window_start: int, pane: Pane) -> tuple[int | None, int | None]:
-    """Return the slot of the state to score a pane with, and the slot that then takes the state after it.
+@dataclass(frozen=True)
+class Place:
+    """What a pane is to be scored with, and where the state after it goes.
+
+    Attributes:
+        read: slot of the state to score with; None for a new state.
+        write: slot that takes the state after it; None if it is not to be taken in.
+        judged: whether what was known before the window is still there; if not, the pane cannot be scored.
+    """
+
+    read: int | None
+    write: int | None
+    judged: bool = True
+
+
+def place(ends: Sequence[int], window_start: int, pane: Pane) -> Place:
+    """Find the place of a pane.
 
     Args:
         ends: as in ``Ledger``.
         window_start: start of the pane's window, epoch seconds.
         pane: which firing.
-
-    Returns:
-        The slot to read, None for a new state; the slot to write, None if the pane is not to be taken in.
     """
-    filled = [slot for slot in (0, 1) if ends[slot] != NOTHING]
-    before = [slot for slot in filled if ends[slot] < window_start]
+    newest = max(ends)
+    before = [slot for slot, end in enumerate(ends) if NOTHING != end < window_start]
     read = max(before, key=ends.__getitem__, default=None)
-    if read is None and window_start < max(ends):
-        read = min(filled, key=ends.__getitem__)  # all are too new: the oldest is the least wrong
-    if pane is Pane.EARLY or window_start < max(ends):
-        return read, None
-    if window_start in ends:
-        return read, ends.index(window_start)
-    return read, 1 - read if read is not None else 0
+    if window_start < newest:
+        return Place(read, None, judged=read is not None)
+    if pane is Pane.EARLY:
+        return Place(read, None)
+    return Place(read, ends.index(newest if window_start == newest else min(ends)))
 
 
 def score_pane(
@@ -117,12 +133,8 @@ class Cell(Protocol):
 
 
 def score_in_shard(
-    window: CountedWindow,
-    baselines: BaselineTable,
-    detector: Detector,
-    ledger_cell: Cell,
-    state_cells: tuple[Cell, Cell],
-) -> tuple[ScoredWindow, bool]:
+    window: CountedWindow, baselines: BaselineTable, detector: Detector, ledger_cell: Cell, state_cells: Sequence[Cell]
+) -> tuple[ScoredWindow, Place]:
     """Score a pane with what its shard remembers, and remember it.
 
     Args:
@@ -130,39 +142,42 @@ def score_in_shard(
         baselines: the table in force.
         detector: what judges.
         ledger_cell: holds the shard's ``Ledger``.
-        state_cells: hold the detector's states.
+        state_cells: hold the detector's states, ``KEPT`` of them.
 
     Returns:
-        The pane with outliers and retractions, and whether it was taken in.
+        The pane with outliers and retractions, and what was done with it.
     """
     ledger, start = Ledger.from_bytes(ledger_cell.read()), window.counts.window_start
-    read, write = slots(ledger.ends, start, window.pane)
-    packed = None if read is None else state_cells[read].read()
-    state = detector.new_state() if packed is None else detector.state_from_bytes(packed)
-    scored, state = score_pane(window, baselines, detector, state, take_in=write is not None)
-    ends = ledger.ends
-    if write is not None:
-        state_cells[write].write(state.to_bytes())
-        ends = (start, ends[1]) if write == 0 else (ends[0], start)
-    if read is not None and ledger.ends[read] >= start and start in ledger.announced:
-        scored = uphold(scored, ledger.announced[start].outliers)
+    at, ends = place(ledger.ends, start, window.pane), ledger.ends
+    if at.judged:
+        packed = None if at.read is None else state_cells[at.read].read()
+        state = detector.new_state() if packed is None else detector.state_from_bytes(packed)
+        scored, state = score_pane(window, baselines, detector, state, take_in=at.write is not None)
+        if at.write is not None:
+            state_cells[at.write].write(state.to_bytes())
+            ends = ledger.with_end(at.write, start)
+    else:
+        told = ledger.announced.get(start)
+        scored = uphold(window, told.outliers if told else [])
     scored, announced = retract(scored, ledger.announced)
     if ends != ledger.ends or announced is not ledger.announced:
         ledger_cell.write(Ledger(ends, announced).to_bytes())
-    return scored, write is not None
+    return scored, at
 
 
 class _ScoreFn(beam.DoFn):
     LEDGER = ReadModifyWriteStateSpec("ledger", beam.coders.BytesCoder())
     FIRST = ReadModifyWriteStateSpec("state_0", beam.coders.BytesCoder())
     SECOND = ReadModifyWriteStateSpec("state_1", beam.coders.BytesCoder())
+    THIRD = ReadModifyWriteStateSpec("state_2", beam.coders.BytesCoder())
 
     def __init__(self, detector: Detector, baselines: Callable[[], Baselines]) -> None:
         self._detector = detector
         self._make_baselines = baselines
         self._shared = Shared()
         self._keywords = Metrics.counter("ScoreWindows", "keywords")
-        self._disordered = Metrics.counter("ScoreWindows", "windows.disordered")
+        self._not_taken_in = Metrics.counter("ScoreWindows", "panes.not_taken_in")
+        self._not_judged = Metrics.counter("ScoreWindows", "panes.not_judged")
         self._outliers = {
             status: Metrics.counter("ScoreWindows", f"outliers.{status}")
             for status in ("provisional", "confirmed", "retracted")
@@ -177,11 +192,14 @@ class _ScoreFn(beam.DoFn):
         ledger: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(LEDGER),  # noqa: B008 - Beam's way
         first: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(FIRST),  # noqa: B008
         second: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(SECOND),  # noqa: B008
+        third: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(THIRD),  # noqa: B008
     ) -> Iterator[ScoredWindow]:
         _, window = element
-        scored, taken = score_in_shard(window, self._baselines.current(), self._detector, ledger, (first, second))
-        if not taken and window.pane is not Pane.EARLY:
-            self._disordered.inc()
+        cells = (first, second, third)
+        scored, at = score_in_shard(window, self._baselines.current(), self._detector, ledger, cells)
+        if window.pane is not Pane.EARLY:
+            self._not_taken_in.inc(at.write is None)
+            self._not_judged.inc(not at.judged)
         self._keywords.inc(len(window.counts.keywords))
         for outlier in scored.outliers:
             self._outliers[outlier.status].inc()
@@ -192,7 +210,7 @@ class _ScoreFn(beam.DoFn):
 class ScoreWindows(beam.PTransform):
     """``(shard, CountedWindow)`` → ``ScoredWindow`` with retractions, in the global window.
 
-    State: per shard, the detector's state after the last two closed windows, and what was announced of the windows of
+    State: per shard, the detector's states after the last closed windows, and what was announced of the windows of
     the last hours.
 
     Attributes:

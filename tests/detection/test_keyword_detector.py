@@ -127,7 +127,7 @@ def test_state_survives_bytes_and_is_small():
     assert same(ShardState.from_bytes(STATE.to_bytes()), STATE)
     many = ShardState.empty().with_keywords(np.arange(10_000, dtype=np.uint64))
     columns = sum(v.nbytes for v in TABLE.columns.values()) / len(TABLE) + 8
-    assert 2 * len(many.to_bytes()) / len(many) + columns < 200  # the stream keeps two states
+    assert 3 * len(many.to_bytes()) / len(many) + columns < 200  # the stream keeps three states
     assert len(many.to_bytes()) == pytest.approx(len(many) * ROW.itemsize, rel=0.01)
 
 
@@ -176,6 +176,15 @@ def test_a_window_that_is_left_out_is_unknown_not_silent():
     assert later.expected[0] == pytest.approx(next_one.expected[0], rel=0.3)
     state = after(window(60, {"w8": 12}), STATE)
     assert not state.counts[1:].any()
+
+
+def test_part_of_an_hour_is_judged_as_uncertain_as_a_window():
+    """The first window after a start has no hour: it must not be taken for one."""
+    table = DETECTOR.fit(history(), 1)
+    table.columns["hour_dispersion"][:] = 1e-6
+    first = DETECTOR.score(window(0, {"w11": 260}), table, DETECTOR.new_state())
+    table.columns["hour_dispersion"][:] = table.columns["dispersion"]
+    assert first.score[0] == DETECTOR.score(window(0, {"w11": 260}), table, DETECTOR.new_state()).score[0]
 
 
 @pytest.mark.parametrize("strict", [1.0, 10.0])

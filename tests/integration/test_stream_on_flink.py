@@ -40,7 +40,10 @@ POSTS = 60_000
 PATIENCE_SECONDS = 240
 
 SLACK = 0.3
-"""How much scores may differ where late posts were learnt from a window later: a factor of two in return periods."""
+"""How much scores may differ, a factor of two in return periods: posts that came too late were not learnt from."""
+
+BY_LATE_POSTS = 0.05
+"""Share of the outliers that may hang on late posts: a window of three mentions with one of them late is none in time."""
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +178,7 @@ def test_every_post_is_accounted_for(
 def _check_outliers(connection: Any, expected: accounting.Recount, detector: Detector) -> set[tuple[str, int]]:
     """Each outlier is what the detector says of the recount, window after window.
 
-    Late posts of a window may come after the next one was taken in, or before: so scores differ a little.
+    The detector that learns from window to window has seen late posts later, or not at all: it may differ a little.
     """
     version = newest_version(connection, detector.name)
     table, state = load_baselines(connection, detector.name, version), detector.new_state()
@@ -201,7 +204,8 @@ def _check_outliers(connection: Any, expected: accounting.Recount, detector: Det
         found = {(keyword, start): (mentions, by) for keyword, start, mentions, by in cursor.fetchall()}
     assert found, "no outlier in a day with injected events"
     assert all(found[key] == (expected.mentions[key], version) for key in found)
-    assert clear <= found.keys() <= possible
+    differ = (clear - found.keys()) | (found.keys() - possible)
+    assert len(differ) <= BY_LATE_POSTS * len(found) * isinstance(detector, KeywordDetector), differ
     return set(found)
 
 

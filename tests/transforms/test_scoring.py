@@ -22,7 +22,7 @@ from detection.threshold import ThresholdDetector
 from transforms.baselines import FixedBaselines
 from transforms.mentions import MentionBatch, split_by_shard
 from transforms.outliers import Announced, ScoredWindow
-from transforms.scoring import NOTHING, Ledger, ScoreWindows, score_in_shard, slots
+from transforms.scoring import KEPT, NOTHING, Ledger, Place, ScoreWindows, place, score_in_shard
 from transforms.windows import CountedWindow, MergePanes, Pane, WindowMentions
 
 W = WINDOW_SECONDS
@@ -158,7 +158,7 @@ class MemoryCell:
 
 def run(panes: list[CountedWindow], detector: Detector, table: BaselineTable) -> list[ScoredWindow]:
     """Score panes of one shard one after another."""
-    ledger, states = MemoryCell(), (MemoryCell(), MemoryCell())
+    ledger, states = MemoryCell(), [MemoryCell() for _ in range(KEPT)]
     return [score_in_shard(one, table, detector, ledger, states)[0] for one in panes]
 
 
@@ -196,18 +196,20 @@ def test_a_window_that_comes_after_its_successor_is_scored_by_what_was_before_it
     assert disordered[3].outliers == ordered[-1].outliers != []
 
 
-def test_what_was_told_stands_when_the_states_have_learnt_from_the_window() -> None:
-    """A keyword that was new in window 2 is new no more to the states after windows 2 and 3."""
+def test_what_was_told_stands_when_nothing_older_than_the_window_is_left() -> None:
+    """A keyword that was new in window 2 is new no more to the states after windows 2 and later."""
     first = pane(Pane.ON_TIME, 2, unheard=12)
     late = pane(Pane.LATE, 2, 1002, unheard=13, w30=95)
-    told = run([*on_time(1), first, *on_time(3), *on_time(4), late], KeywordDetector(), TABLE)
-    (before,), after = told[1].outliers, told[-1].outliers
-    assert [(o.keyword, o.mentions, o.status) for o in after] == [
-        ("unheard", 13, "confirmed"),
-        ("w30", 95, "confirmed"),
-    ]
-    assert (after[0].score, after[0].expected) == (before.score, before.expected)
-    assert after[0].excess == 13 - before.expected
+    told = run([*on_time(1), first, *on_time(3, 4, 5), late], KeywordDetector(), TABLE)
+    (before,), (after,) = told[1].outliers, told[-1].outliers
+    assert (after.keyword, after.mentions, after.status, after.posts) == ("unheard", 13, "confirmed", 1002)
+    assert (after.score, after.expected, after.excess) == (before.score, before.expected, 13 - before.expected)
+
+
+def test_a_late_pane_of_the_window_before_the_newest_is_scored_as_if_in_time() -> None:
+    late = run([*on_time(1, 2, 3, 4), pane(Pane.LATE, 3, w30=95)], KeywordDetector(), TABLE)[-1]
+    in_time = run([*on_time(1, 2), *on_time(3, w30=95)], KeywordDetector(), TABLE)[-1]
+    assert [o.score for o in late.outliers] == [o.score for o in in_time.outliers] != []
 
 
 def test_a_surge_is_provisional_then_confirmed() -> None:
@@ -249,28 +251,28 @@ N = NOTHING
 @pytest.mark.parametrize(
     ("ends", "window", "stage", "expected"),
     [
-        ((N, N), 5, Pane.EARLY, (None, None)),  # a new state, and nothing is taken in
-        ((N, N), 5, Pane.ON_TIME, (None, 0)),
-        ((5, N), 5, Pane.LATE, (None, 0)),  # the first window again
-        ((5, N), 6, Pane.ON_TIME, (0, 1)),
-        ((5, 6), 6, Pane.LATE, (0, 1)),  # the newest again
-        ((5, 6), 7, Pane.EARLY, (1, None)),
-        ((5, 6), 7, Pane.ON_TIME, (1, 0)),
-        ((7, 6), 9, Pane.LATE, (0, 1)),  # a gap
-        ((9, 7), 8, Pane.ON_TIME, (1, None)),  # after its successor
-        ((9, 7), 7, Pane.LATE, (1, None)),  # too old for what is kept
-        ((9, 7), 5, Pane.LATE, (1, None)),
-        ((5, N), 3, Pane.ON_TIME, (0, None)),
+        ((N, N, N), 5, Pane.EARLY, Place(None, None)),  # a new state, and nothing is taken in
+        ((N, N, N), 5, Pane.ON_TIME, Place(None, 0)),
+        ((5, N, N), 5, Pane.LATE, Place(None, 0)),  # the first window again
+        ((5, N, N), 6, Pane.ON_TIME, Place(0, 1)),
+        ((5, 6, N), 6, Pane.LATE, Place(0, 1)),  # the newest again
+        ((5, 6, N), 7, Pane.EARLY, Place(1, None)),
+        ((5, 6, N), 7, Pane.ON_TIME, Place(1, 2)),
+        ((5, 6, 7), 8, Pane.ON_TIME, Place(2, 0)),
+        ((8, 6, 7), 12, Pane.LATE, Place(0, 1)),  # a gap
+        ((8, 6, 7), 7, Pane.LATE, Place(1, None)),  # the one before the newest
+        ((8, 5, 6), 7, Pane.ON_TIME, Place(2, None)),  # after its successor
+        ((8, 6, 7), 6, Pane.LATE, Place(None, None, judged=False)),
+        ((8, 6, 7), 3, Pane.LATE, Place(None, None, judged=False)),
+        ((5, N, N), 3, Pane.ON_TIME, Place(None, None, judged=False)),
     ],
 )
-def test_which_state_a_pane_reads_and_writes(
-    ends: tuple[int, int], window: int, stage: Pane, expected: tuple[int | None, int | None]
-) -> None:
-    assert slots(ends, window, stage) == expected
+def test_where_a_pane_belongs(ends: tuple[int, ...], window: int, stage: Pane, expected: Place) -> None:
+    assert place(ends, window, stage) == expected
 
 
 def test_a_ledger_survives_the_state() -> None:
     outliers = run([pane(Pane.ON_TIME, 1, w30=90)], KeywordDetector(), TABLE)[0].outliers
-    ledger = Ledger((900, 1800), {900: Announced((1, 1000), outliers)})
+    ledger = Ledger((900, 1800, NOTHING), {900: Announced((1, 1000), outliers)})
     assert Ledger.from_bytes(ledger.to_bytes()) == ledger
-    assert Ledger.from_bytes(None) == Ledger((NOTHING, NOTHING), {})
+    assert Ledger.from_bytes(None) == Ledger((NOTHING,) * KEPT, {})
