@@ -30,9 +30,9 @@ export async function show(main, { signal }) {
       replace(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
       const job = running?.jobs?.[0];
-      const rate = job && Math.max(0, ...job.steps.map((step) => step.records_out_per_second ?? 0));
+      const rate = job?.steps.find((step) => step.read_per_second !== null)?.read_per_second ?? null;
       return h("dl", { class: "tiles" },
-        tile("Throughput", job ? compact(Math.round(rate)) : "–", job ? "records/s, busiest step" : "no running job"),
+        tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no running job"),
         tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
         tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window closed"),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
@@ -67,7 +67,7 @@ export async function show(main, { signal }) {
 }
 
 /** Flink joins the names of the transforms that it runs as one. */
-const stepName = (name) => name.replace(/^\[\d+\]/, "").replace(/^\{|\}$/g, "").split(/[,/]\s*/)[0] || name;
+const stepName = (name) => name.match(/\{([^{}]*)\}$/)?.[1] ?? name.replace(/^Source: /, "");
 
 function deadLetters(found) {
   const total = found.reduce((sum, entry) => sum + entry.count, 0);
