@@ -49,7 +49,7 @@ export async function show(main, { signal }) {
       return running.jobs.map((job) => panel(job.name, h("span", {}, badge(job.state.toLowerCase(), job.state === "RUNNING" ? "accent" : "warn"), " since ", time(job.started_at), job.restarts ? `, ${job.restarts} restarts` : "", " · ", h("a", { href: `${running.url}/#/job/running/${job.id}`, target: "_blank", rel: "noreferrer noopener" }, "Flink’s web UI")),
         h("dl", { class: "tiles small-tiles" },
           tile("Checkpoints", count(job.checkpoints.completed), job.checkpoints.failed ? `${job.checkpoints.failed} failed` : "none failed", job.checkpoints.failed ? "warn" : null),
-          tile("Last checkpoint", job.checkpoints.last_completed_at ? time(job.checkpoints.last_completed_at, "ago") : "none yet", job.checkpoints.last_completed_at ? `took ${job.checkpoints.last_duration_seconds.toFixed(1)} s` : ""),
+          tile("Last checkpoint", job.checkpoints.last_completed_at ? time(job.checkpoints.last_completed_at, "ago") : "none yet", job.checkpoints.last_completed_at ? `took ${Math.round(job.checkpoints.last_duration_seconds * 1000)} ms` : ""),
           tile("State", bytes(job.checkpoints.last_size_bytes), "in the last checkpoint")),
         table(`Steps of ${job.name}`, [["Step"], ["In /s", "number"], ["Out /s", "number"], ["Busy", "number"], ["Back-pressure", "number"], ["Watermark"]],
           job.steps.map((step) => h("tr", {}, h("th", { scope: "row", class: "step", title: step.name }, stepName(step.name)),
@@ -63,7 +63,8 @@ export async function show(main, { signal }) {
   };
   const clock = setInterval(() => document.visibilityState === "visible" && refresh(true), REFRESH);
   signal.addEventListener("abort", () => clearInterval(clock));
-  await refresh(false);
+  // The tiles wait for nobody; what Flink says is put in when it has said it.
+  await Promise.all([drawHealth(false), drawFlink(false).then(() => drawHealth(true))]);
 }
 
 /** Flink joins the names of the transforms that it runs as one. */
