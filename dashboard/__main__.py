@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 
@@ -58,7 +59,9 @@ def main(argv: Sequence[str]) -> int:
     print(f"dashboard: {config.url}   (Ctrl-C ends it)", flush=True)
     if config.token is None or config.editor is None:
         print("read-only: set DASHBOARD_TOKEN and PGEDITOR_PASSWORD to let people write", flush=True)
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # raised again once all has ended well
+        server.run(sockets=[listening])
+    print("dashboard: stopped", flush=True)
     return 0
 
 
@@ -88,6 +91,7 @@ def _listen(config: Config) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((config.host, config.port))
+        listening.listen(128)  # who opens the address as soon as it is printed waits, rather than being refused
     except OSError as error:
         listening.close()
         msg = (

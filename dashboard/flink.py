@@ -20,7 +20,7 @@ router = APIRouter(tags=["health"])
 
 SECONDS = 2.0
 """How long Flink may take for one answer."""
-_METRICS = "numRecordsInPerSecond,numRecordsOutPerSecond,backPressuredTimeMsPerSecond,busyTimeMsPerSecond"
+_METRICS = ("numRecordsInPerSecond", "numRecordsOutPerSecond", "backPressuredTimeMsPerSecond", "busyTimeMsPerSecond")
 _NO_WATERMARK = -(2**62)
 
 
@@ -31,6 +31,7 @@ class Step(BaseModel):
     name: str
     status: str
     parallelism: int
+    read_per_second: float | None = Field(description="Records that it reads from a source; null for the other steps.")
     records_in_per_second: float | None
     records_out_per_second: float | None
     busy: float | None = Field(description="Share of the time that its busiest slice works, 0 to 1.")
@@ -93,7 +94,7 @@ def get_flink(services: ServicesNeeded) -> Flink:
     """Return what Flink says of the cluster and its running jobs."""
     master = services.config.flink
     url = (master if "://" in master else f"http://{master}").rstrip("/")
-    if urlsplit(url).scheme not in {"http", "https"}:
+    if not _is_web_address(url):
         return Flink(reachable=False, url=None, detail=f"FLINK_MASTER={master} is no cluster's address.")
     try:
         overview = _get(url, "/overview")
@@ -139,7 +140,14 @@ def _job(url: str, job_id: str) -> Job:
 
 def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
     resource = f"{path}/vertices/{quote(vertex['id'])}"
-    metrics = {entry["id"]: entry for entry in _get(url, f"{resource}/subtasks/metrics?get={_METRICS}&agg=sum,max")}
+    # What a source reads is a metric of the operator, not of the step that it is chained into.
+    reading = [
+        entry["id"]
+        for entry in (_get(url, f"{resource}/subtasks/metrics") if vertex["name"].startswith("Source:") else ())
+        if entry["id"].startswith("Source__") and entry["id"].endswith(".numRecordsOutPerSecond")
+    ]
+    names = quote(",".join([*_METRICS, *reading[:1]]), safe=",")
+    metrics = {entry["id"]: entry for entry in _get(url, f"{resource}/subtasks/metrics?get={names}&agg=sum,max")}
     watermarks = [int(entry["value"]) for entry in _get(url, f"{resource}/watermarks")]
     watermark = min(watermarks, default=_NO_WATERMARK)
 
@@ -152,6 +160,7 @@ def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
         name=vertex["name"],
         status=vertex["status"],
         parallelism=vertex["parallelism"],
+        read_per_second=metric(reading[0], "sum") if reading else None,
         records_in_per_second=metric("numRecordsInPerSecond", "sum"),
         records_out_per_second=metric("numRecordsOutPerSecond", "sum"),
         busy=metric("busyTimeMsPerSecond", "max", 1000),
@@ -159,6 +168,13 @@ def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
         # Flink's own extremes stand for "nothing yet" and "at the end".
         watermark=_moment(watermark) if 0 < watermark < 32_503_680_000_000 else None,
     )
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in {"http", "https"} and bool(urlsplit(url).hostname)
+    except ValueError:  # such as `[local]`, which stands for a Flink inside the submitting process
+        return False
 
 
 def _moment(milliseconds: int) -> datetime:

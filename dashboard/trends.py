@@ -144,7 +144,7 @@ def list_trends(
         after = "WHERE rank < %(rank)s OR (rank = %(rank)s AND id > %(id)s)"
     found = reader.rows(
         f"""
-        WITH source AS ({source}),
+        WITH source AS NOT MATERIALIZED ({source}),
         today AS (SELECT * FROM source WHERE date = %(date)s AND posts >= %(least)s),
         before AS (
             SELECT id, sum(posts) AS posts FROM source

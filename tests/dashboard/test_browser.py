@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.browser]
 Open = Callable[..., Any]
 
 VIEWS = {
-    "now": ("/", ".incident"),
+    "now": ("/", ".incident .spark .line"),
     "keyword": ("/keyword?q=puppy", ".driver"),
     "trends": ("/trends", "tbody tr"),
     "watchlist": ("/watchlist", "tbody tr"),

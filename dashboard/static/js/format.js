@@ -57,7 +57,7 @@ export function time(iso, form = "auto") {
   const text =
     form === "clock" || (form === "auto" && isToday(date)) ? clock.format(date)
     : form === "day" ? dayOnly.format(date)
-    : form === "ago" ? `${duration(Date.now() - date)} ago`
+    : form === "ago" ? (Date.now() - date < MINUTE ? "just now" : `${duration(Date.now() - date)} ago`)
     : dayClock.format(date);
   return h("time", { datetime: date.toISOString(), title: utc(date) }, text);
 }

@@ -46,11 +46,14 @@ export async function show(main, { signal, query, go }) {
     }, icon("watchlist"), entry ? "Watched" : "Watch"));
   }
 
-  const incidents = (await get("/incidents", { keyword, order: "newest", state: ["open", "closed", "retracted"], limit: 20 }, signal)).items;
+  const [{ items: incidents }, health] = await Promise.all([
+    get("/incidents", { keyword, order: "newest", state: ["open", "closed", "retracted"], limit: 20 }, signal),
+    get("/health", {}, signal),
+  ]);
   const asked = query.get("incident");
   const incident = asked ? incidents.find((item) => String(item.incident_id) === asked) : incidents.find((item) => item.state !== "retracted");
   const span = query.get("days") ?? "1";
-  const newest = (await get("/health", {}, signal)).stream.last_window_start;
+  const newest = health.stream.last_window_start;
   const end = new Date((newest ? +new Date(newest) : Date.now()) + WINDOW);
   // An incident that is long over is shown with its surroundings rather than with today.
   const over = incident && +end - new Date(incident.last_at) > Number(span) * DAY * 0.8;

@@ -174,7 +174,10 @@ export async function show(main, { signal, query, go }) {
     },
   });
   replace(main,
-    heading("Now", summary),
+    heading("Now", summary,
+      h("label", { class: "select" }, h("span", { class: "hidden" }, "Order"),
+        h("select", { id: "filter-order", value: filters.order, onchange: (event) => change({ order: event.target.value }) },
+          h("option", { value: "score" }, "Most unusual first"), h("option", { value: "newest" }, "Newest first")))),
     h("div", { class: "filters" },
       choice("State", [["open", "Open"], ["closed", "Closed"], ["all", "All"]], filters.state, (state) => change({ state })),
       h("div", { class: "choice multi", role: "group", "aria-label": "Severity" },
@@ -184,10 +187,7 @@ export async function show(main, { signal, query, go }) {
         }, level))),
       choice("Kind", [["", "All kinds"], ["surge", "Surges"], ["drop", "Drops"]], filters.kind, (kind) => change({ kind })),
       h("button", { type: "button", class: "toggle", id: "filter-watched", "aria-pressed": String(filters.watched), onclick: () => change({ watched: !filters.watched }) }, icon("watchlist"), "Watchlist"),
-      search,
-      h("label", { class: "select" }, h("span", { class: "hidden" }, "Order"),
-        h("select", { id: "filter-order", value: filters.order, onchange: (event) => change({ order: event.target.value }) },
-          h("option", { value: "score" }, "Most unusual first"), h("option", { value: "newest" }, "Newest first")))),
+      search),
     list, more);
   replace(list, loading(8));
 

@@ -30,9 +30,9 @@ export async function show(main, { signal }) {
       replace(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
       const job = running?.jobs?.[0];
-      const rate = job && Math.max(0, ...job.steps.map((step) => step.records_out_per_second ?? 0));
+      const rate = job?.steps.find((step) => step.read_per_second !== null)?.read_per_second ?? null;
       return h("dl", { class: "tiles" },
-        tile("Throughput", job ? compact(Math.round(rate)) : "–", job ? "records/s, busiest step" : "no running job"),
+        tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no running job"),
         tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
         tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window closed"),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
@@ -49,7 +49,7 @@ export async function show(main, { signal }) {
       return running.jobs.map((job) => panel(job.name, h("span", {}, badge(job.state.toLowerCase(), job.state === "RUNNING" ? "accent" : "warn"), " since ", time(job.started_at), job.restarts ? `, ${job.restarts} restarts` : "", " · ", h("a", { href: `${running.url}/#/job/running/${job.id}`, target: "_blank", rel: "noreferrer noopener" }, "Flink’s web UI")),
         h("dl", { class: "tiles small-tiles" },
           tile("Checkpoints", count(job.checkpoints.completed), job.checkpoints.failed ? `${job.checkpoints.failed} failed` : "none failed", job.checkpoints.failed ? "warn" : null),
-          tile("Last checkpoint", job.checkpoints.last_completed_at ? time(job.checkpoints.last_completed_at, "ago") : "none yet", job.checkpoints.last_completed_at ? `took ${job.checkpoints.last_duration_seconds.toFixed(1)} s` : ""),
+          tile("Last checkpoint", job.checkpoints.last_completed_at ? time(job.checkpoints.last_completed_at, "ago") : "none yet", job.checkpoints.last_completed_at ? `took ${Math.round(job.checkpoints.last_duration_seconds * 1000)} ms` : ""),
           tile("State", bytes(job.checkpoints.last_size_bytes), "in the last checkpoint")),
         table(`Steps of ${job.name}`, [["Step"], ["In /s", "number"], ["Out /s", "number"], ["Busy", "number"], ["Back-pressure", "number"], ["Watermark"]],
           job.steps.map((step) => h("tr", {}, h("th", { scope: "row", class: "step", title: step.name }, stepName(step.name)),
@@ -63,11 +63,12 @@ export async function show(main, { signal }) {
   };
   const clock = setInterval(() => document.visibilityState === "visible" && refresh(true), REFRESH);
   signal.addEventListener("abort", () => clearInterval(clock));
-  await refresh(false);
+  // The tiles wait for nobody; what Flink says is put in when it has said it.
+  await Promise.all([drawHealth(false), drawFlink(false).then(() => drawHealth(true))]);
 }
 
 /** Flink joins the names of the transforms that it runs as one. */
-const stepName = (name) => name.replace(/^\[\d+\]/, "").replace(/^\{|\}$/g, "").split(/[,/]\s*/)[0] || name;
+const stepName = (name) => name.match(/\{([^{}]*)\}$/)?.[1] ?? name.replace(/^Source: /, "");
 
 function deadLetters(found) {
   const total = found.reduce((sum, entry) => sum + entry.count, 0);

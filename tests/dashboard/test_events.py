@@ -1,0 +1,87 @@
+"""Server-sent events over a running server: what is told, once, in order, and after a pause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.dashboard.world import World
+
+pytestmark = pytest.mark.integration
+
+
+@contextmanager
+def listening(server: str, headers: dict[str, str] | None = None) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield the events as they come, each as its id and its incident."""
+    with httpx.stream("GET", f"{server}/api/v1/events", headers=headers, timeout=20) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.iter_lines()
+        assert next(lines) == ": listening"
+
+        def events() -> Iterator[dict[str, Any]]:
+            found: dict[str, Any] = {}
+            for line in lines:
+                name, _, value = line.partition(": ")
+                if name in {"event", "id", "data"}:
+                    found[name] = json.loads(value) if name == "data" else value
+                elif not line and "data" in found:
+                    yield found
+                    found = {}
+
+        yield events()
+
+
+def revise(admin: Any, keyword: str, ago: timedelta = timedelta()) -> datetime:
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "UPDATE incidents SET updated_at = clock_timestamp() - %s WHERE keyword = %s RETURNING updated_at",
+            (ago, keyword),
+        )
+        stamp: datetime = cursor.fetchone()[0]
+        return stamp
+
+
+def of(events: Iterator[dict[str, Any]], keyword: str, stamp: datetime) -> dict[str, Any]:
+    """Return the event of a revision; other incidents may be told before it."""
+    return next(
+        event
+        for event in events
+        if event["data"]["keyword"] == keyword and datetime.fromisoformat(event["data"]["updated_at"]) == stamp
+    )
+
+
+def test_a_revised_incident_is_told_once(server: str, admin: Any, world: World) -> None:
+    with listening(server) as events:
+        first = of(events, "lofi", revise(admin, "lofi"))
+        assert first["event"] == "incident"
+        assert first["data"]["incident_id"] == world.incidents["lofi"]
+        seen = [first["data"]["keyword"]]
+        stamp = revise(admin, "ramen")
+        for event in events:
+            seen.append(event["data"]["keyword"])
+            if event["data"]["keyword"] == "ramen" and datetime.fromisoformat(event["id"]) == stamp:
+                break
+    assert seen.count("lofi") == 1
+
+
+def test_a_row_that_commits_late_is_told(server: str, admin: Any, world: World) -> None:
+    with listening(server) as events:
+        of(events, "lofi", revise(admin, "lofi"))
+        # Its transaction began, and took its time stamp, before the revision that was told already.
+        of(events, "booktok", revise(admin, "booktok", timedelta(seconds=20)))
+
+
+def test_who_comes_back_hears_what_was_missed(server: str, admin: Any, world: World) -> None:
+    missed = revise(admin, "sneakers", timedelta(minutes=5))
+    before = (missed - timedelta(seconds=1)).isoformat()
+    with listening(server, {"Last-Event-ID": before}) as events:
+        of(events, "sneakers", missed)
+    with listening(server, {"Last-Event-ID": "nonsense"}) as events:
+        of(events, "ramen", revise(admin, "ramen"))
