@@ -88,6 +88,10 @@ test-fast: setup ## The tests that need no server
 bench-detector: setup ## Measure the detector against its peers, with its costs
 	$(RUN) -m benchmarks.detector --output build/detector/report.md
 
+.PHONY: bench-batch
+bench-batch: setup ## Measure the daily parse on days of 0.25, 0.5 and 1 million posts; `make up` first
+	$(RUN) -m benchmarks.batch
+
 .PHONY: bench
 bench: setup ## Measure throughput: raw limit, counting, full stream, with both sources
 	$(RUN) -m benchmarks.throughput --suite --json build/throughput.json

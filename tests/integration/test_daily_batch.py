@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -333,3 +334,33 @@ def test_retention_drops_old_days_and_no_others(capsys):
     assert all(new[table] for table in ("posts", "keyword_windows", "window_totals", "keyword_daily", "dead_letters"))
     retention.run(["--date=1999-01-03", "--keep_days=2"])
     assert "nothing" in capsys.readouterr().out
+
+
+def test_the_statements_of_the_readme_return_what_they_promise():
+    first, prefix = date(2006, 1, 1), lake_of("readme")
+    for i in range(2):
+        at = start_of(first + timedelta(days=i))
+        posts = [
+            (at + j, raw_post(100 * i + j + 1, at + j, "dance #salsa", item={"musicId": "m"},
+                              musicInfos={"musicName": "Song", "authorName": "Bo"}, challengeInfoList=[{"challengeName": "Salsa"}]))
+            for j in range(30)
+        ]  # fmt: skip
+        archive(prefix, "readme", posts, first=30 * i)
+    last = first + timedelta(days=1)
+    run_parse(prefix, f"--from={first}", f"--to={last}")
+    stats.run([f"--date={last}", "--direct_running_mode=in_memory", "--direct_num_workers=1"])
+    reader = psycopg2.connect("", user=os.environ["PGREADER_USER"], password=os.environ["PGREADER_PASSWORD"])
+    found = {}
+    for block in re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL):
+        for statement in filter(str.strip, re.sub(r"--[^\n]*", "", block).split(";")):
+            with reader, reader.cursor() as cursor:
+                cursor.execute(statement)
+                found[re.search(r"FROM (\w+)", statement)[1]] = cursor.fetchall()
+    reader.close()
+    assert {"outliers", "incidents", "keyword_windows"} <= found.keys()
+    assert [(word, posts) for word, posts, _, _ in found["trending_keywords"]] == [("dance", 30), ("salsa", 30)]
+    assert found["trending_challenges"] == [("Salsa", 30, 1.0)]
+    assert found["trending_musicians"] == [("Bo", 30, 1.0)]
+    assert {row[2] for row in found["posts"]} >= {"dance #salsa"}
+    assert found["window_totals"]
+    assert found["baseline_versions"]
