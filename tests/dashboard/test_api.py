@@ -224,31 +224,22 @@ def test_health_tells_of_stream_letters_and_baselines(client: TestClient, world:
     assert found["level"] == "ok"
 
 
-def test_parsed_days_and_parity_appear_when_the_batch_has_made_them(client: TestClient, admin: Any) -> None:
+def test_parsed_days_and_parity_are_shown_and_a_difference_is_a_finding(
+    client: TestClient, admin: Any, world: World
+) -> None:
+    found = get(client, "/health")
+    assert [day["date"] for day in found["parsed_days"]] == [str(day) for day in reversed(world.days)]
+    assert found["parsed_days"][0]["late_posts"] == 3
+    assert found["parity_days"][0]["equal"] == 3831
     with admin, admin.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('parsed_days'), to_regclass('parity_days')")
-        made = cursor.fetchone() == (None, None)
-        if made:
-            cursor.execute(
-                "CREATE TABLE parsed_days (date date, parsed_at timestamptz, posts bigint, duplicates bigint, late_posts bigint,"
-                " dead_letters bigint, objects bigint); CREATE TABLE parity_days (date date, checked_at timestamptz,"
-                " keyword_windows bigint, equal bigint, late bigint, duplicate bigint, missing bigint, unexplained bigint);"
-                " GRANT SELECT ON parsed_days, parity_days TO tiktok_reader_role"
-            )
-        cursor.execute(
-            "INSERT INTO parsed_days (date, parsed_at, posts, duplicates, late_posts, dead_letters, objects)"
-            " SELECT DISTINCT date, now(), 10, 1, 2, 0, 3 FROM keyword_daily"
-        )
-        cursor.execute("INSERT INTO parity_days VALUES (current_date - 1, now(), 100, 90, 4, 2, 1, 3)")
+        cursor.execute("UPDATE parity_days SET unexplained = 7 WHERE date = %s", (world.days[-1],))
     try:
         found = get(client, "/health")
     finally:
         with admin, admin.cursor() as cursor:
-            cursor.execute("DROP TABLE parsed_days, parity_days" if made else "TRUNCATE parsed_days, parity_days")
-    assert found["parsed_days"][0]["late_posts"] == 2
-    assert found["parity_days"][0]["unexplained"] == 3
+            cursor.execute("UPDATE parity_days SET unexplained = 0")
     assert found["level"] == "warning"
-    assert "without a cause" in found["findings"][0]["what"]
+    assert "7 keyword windows" in found["findings"][0]["what"]
 
 
 def test_flink_away_is_told_not_raised(client: TestClient) -> None:

@@ -32,7 +32,7 @@ WORDS = (
 SEVERITIES = ("low", "medium", "high", "critical")
 TABLES = (
     "outliers incidents keyword_windows window_totals baselines baseline_versions posts keyword_daily challenge_daily "
-    "music_daily dead_letters watchlist feedback"
+    "music_daily parsed_days parity_days dead_letters watchlist feedback"
 ).split()
 MUSIC = {
     "6900000000000000001": ("Slow Motion", "Ana Rivers"),
@@ -124,7 +124,7 @@ def floor(moment: datetime) -> datetime:
 def empty(connection: Any) -> None:
     """Remove everything that the dashboard shows."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
+        cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
 
 
 def fill(connection: Any, now: datetime | None = None, seed: int = 3) -> World:
@@ -150,7 +150,7 @@ def fill(connection: Any, now: datetime | None = None, seed: int = 3) -> World:
             (
                 event.keyword, own[0][1], None if event.state == "open" else own[-1][1] + timedelta(hours=2), peak[1],
                 peak[7], event.state, event.shape, own[-1][1], event.severity,
-                {"open": "provisional" if event.ago < 2 else "confirmed", "closed": "confirmed"}.get(event.state, "retracted"),
+                "provisional" if event.ago < 2 else "confirmed",
                 event.kind, peak[2], peak[3],
             )
         )  # fmt: skip
@@ -277,6 +277,14 @@ def _posts(cursor: Any, starts: list[datetime], levels: dict[str, float], rng: A
         " music (id, title, artist) JOIN (SELECT (seen_at AT TIME ZONE 'UTC')::date AS date, music_id, count(*) AS posts,"
         " sum(engagement) AS engagement FROM posts GROUP BY 1, 2) daily ON daily.music_id = music.id",
         [(identity, *names) for identity, names in MUSIC.items()],
+    )
+    cursor.execute(
+        "INSERT INTO parsed_days (date, posts, duplicates, late_posts, dead_letters, objects, seconds)"
+        " SELECT (seen_at AT TIME ZONE 'UTC')::date, count(*), 12, 3, 2, 24, 1.5 FROM posts GROUP BY 1"
+    )
+    cursor.execute(
+        "INSERT INTO parity_days (date, keyword_windows, equal, late, duplicate, missing, unexplained)"
+        " SELECT date, 3840, 3831, 5, 4, 0, 0 FROM parsed_days"
     )
     return days
 
