@@ -253,16 +253,16 @@ def test_an_interrupted_run_says_what_was_delivered(topic, tmp_path, how, code):
 def test_a_broker_that_stays_away_is_waited_for_until_interrupted(tmp_path_factory, tmp_path):
     broker = Broker(tmp_path_factory.mktemp("kafka"))
     broker.start()
+    topic = TopicConfig(broker.servers, "posts")
     source = tmp_path / "posts.ndjson"
     source.write_bytes(b"\n".join(line(i) for i in range(1, 10_001)))
     process = subprocess.Popen(
-        command(TopicConfig(broker.servers, "posts"), "--rate", "500", "--rejects", str(tmp_path / "r"), str(source)),
+        command(topic, "--rate", "500", "--rejects", str(tmp_path / "r"), str(source)),
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        while not topics_of(broker.servers):
+        while not (topics_of(broker.servers) and records_of(topic)):  # it is sending
             time.sleep(0.1)
-        time.sleep(1)
     finally:
         broker.stop(signal.SIGKILL)
     time.sleep(2)
