@@ -27,7 +27,6 @@ from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY, CountHistory, Wind
 from detection.detector import SEVERITIES, Scores
 from detection.hourly import DAY_SECONDS, HourlyCounts
 from detection.keyword_detector import KeywordDetector, hourly_volume
-from detection.online import Known
 from detection.threshold import ThresholdDetector
 
 AnyDetector = KeywordDetector | ThresholdDetector
@@ -131,7 +130,6 @@ class KeywordEngine:
         self._order = np.argsort(past.hashes)
         self._hours: list[HourlyCounts] = []
         self._state = detector.new_state()
-        self._known: Known | None = None
         self._baselines = BaselineTable.empty(detector.name)
 
     def begin_day(self, day: int) -> None:
@@ -147,7 +145,7 @@ class KeywordEngine:
 
     def score(self, window: WindowCounts) -> Scores:
         """Score the next window."""
-        scores, self._state, self._known = self._detector.step(window, self._baselines, self._state, self._known)
+        scores, self._state = self._detector.step(window, self._baselines, self._state)
         return scores
 
 
@@ -166,7 +164,7 @@ class ThresholdEngine:
 
     def score(self, window: WindowCounts) -> Scores:
         """Score the next window."""
-        return self._detector.score(window, self._baselines)
+        return self._detector.score(window, self._baselines, self._detector.new_state())
 
 
 class Past:

@@ -22,6 +22,8 @@ def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # What its client tries before it gives up is told once, as the error.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # The DirectRunner repeats each worker's log in its own.
+    logging.getLogger("apache_beam.runners.portability.local_job_service").setLevel(logging.CRITICAL)
     # Options that only the Java side knows are announced as unparseable, then passed on all the same.
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     try:

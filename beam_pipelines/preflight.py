@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
-from botocore.exceptions import BotoCoreError, ClientError
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from beam_pipelines.database import CONNECT_SECONDS, connect
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import check_lake
 from beam_pipelines.stream_options import StreamConfig
-from transforms import lake
 
 
 def check_servers(config: StreamConfig) -> None:
@@ -38,17 +36,10 @@ def check_servers(config: StreamConfig) -> None:
         if topic not in topics:
             msg = f"Kafka has no topic {topic!r}: `make up` creates the topics; or name another with --topic_…"
             raise UserError(msg)
-    try:
-        missing = lake.bucket_missing(config.lake)
-    except (BotoCoreError, ClientError) as error:
-        msg = f"no S3 at {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')} ({error}): start it with `make up`, or see .env"
-        raise UserError(msg) from None
-    if missing:
-        msg = f"the bucket of {config.lake} does not exist: `make up` creates that of LAKE; or name another with --lake"
-        raise UserError(msg)
+    check_lake(config.lake)
     connection = connect("preflight")
     with connection, connection.cursor() as cursor:
-        for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baselines"):
+        for table in ("outliers", "keyword_windows", "window_totals", "baseline_versions", "baseline_tables"):
             cursor.execute("SELECT to_regclass(%s) IS NULL", (table,))
             if cursor.fetchone()[0]:
                 msg = f"Postgres has no table {table!r}: `make up` runs the migrations in sql/"

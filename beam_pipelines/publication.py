@@ -1,44 +1,98 @@
-"""Publish baselines: fit a detector and store what it learnt as a new version in Postgres."""
+"""Publish baselines: fit a detector and store what it learnt as a new version in Postgres.
+
+A version is stored twice: as the bytes that workers load, whatever the detector keeps in its table, and as rows that
+people can query.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import psycopg2
+import zstandard
+
+from beam_pipelines.errors import UserError
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import CountHistory
-from detection.detector import Detector
+from detection.detector import Detector, Summary
+
+KEPT_VERSIONS: Final = 14
+"""Versions of a detector that stay; older ones go when a new one comes."""
+
+PART_BYTES: Final = 32 * 2**20
+"""Size of the parts that a table's bytes are stored in."""
 
 _COPY_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_NULL: Final = "\\N"
 
 
 def publish(connection: Any, detector: Detector, history: CountHistory) -> int:
-    """Fit the detector and publish what it learnt; return the new version's number."""
+    """Fit the detector and publish what it learnt, all in one transaction; return the new version's number.
+
+    Raises:
+        UserError: the history is too short to learn from. What was published before stays in force.
+    """
+    fitted = detector.fit(history, 0)
+    if not len(fitted):
+        msg = "nothing could be learnt from the counts: they must cover a whole day (UTC) at least, and hold a keyword"
+        raise UserError(msg)
+    summary = detector.summary(fitted)
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO baseline_versions (detector, history_from, history_to, keywords) VALUES (%s, %s, %s, %s) "
-            "RETURNING version",
+            "INSERT INTO baseline_versions (detector, history_from, history_to, keywords, pooled) "
+            "VALUES (%s, %s, %s, %s, %s) RETURNING version",
             (
                 detector.name,
                 datetime.fromtimestamp(history.start, UTC),
                 datetime.fromtimestamp(history.end, UTC),
-                len(history.keywords),
+                len(fitted),
+                json.dumps(summary.pooled, allow_nan=False),
             ),
         )
         version = int(cursor.fetchone()[0])
-        table = detector.fit(history, version)
+        _store(cursor, replace(fitted, version=version))
         cursor.copy_expert(
-            "COPY baselines (version, keyword, level, dispersion) FROM STDIN", _copy_rows(table, history, version)
+            "COPY baselines (version, keyword, level, dispersion, season, tail) FROM STDIN",
+            io.StringIO("".join(_rows(fitted, summary, history.keywords, version))),
+        )
+        cursor.execute(
+            "DELETE FROM baseline_versions WHERE detector = %s AND version NOT IN "
+            "(SELECT version FROM baseline_versions WHERE detector = %s ORDER BY version DESC LIMIT %s)",
+            (detector.name, detector.name, KEPT_VERSIONS),
         )
     return version
 
 
-def _copy_rows(table: BaselineTable, history: CountHistory, version: int) -> io.StringIO:
-    rows = table.find(keyword_hashes(history.keywords))
-    level, dispersion = table.columns["level"][rows].tolist(), table.columns["dispersion"][rows].tolist()
-    lines = (
-        f"{version}\t{keyword.translate(_COPY_SPECIAL)}\t{mean}\t{deviation}\n"
-        for keyword, mean, deviation in zip(history.keywords, level, dispersion, strict=True)
-    )
-    return io.StringIO("".join(lines))
+def _store(cursor: Any, table: BaselineTable) -> None:
+    data = memoryview(zstandard.ZstdCompressor(level=1).compress(table.to_bytes()))
+    for part, first in enumerate(range(0, len(data), PART_BYTES)):
+        cursor.execute(
+            "INSERT INTO baseline_tables (version, part, data) VALUES (%s, %s, %s)",
+            (table.version, part, psycopg2.Binary(data[first : first + PART_BYTES])),
+        )
+
+
+def _rows(table: BaselineTable, summary: Summary, keywords: Sequence[str], version: int) -> Iterator[str]:
+    """Yield lines for COPY, one for each keyword that has a baseline."""
+    found = table.find(keyword_hashes(keywords))
+    some = np.flatnonzero(found >= 0)
+    rows = found[some]
+    # Millions of seasonal factors, but only so many different ones: each is put into text once.
+    factors = [f"{math.exp(code * summary.season_step):.3g}" for code in (*range(128), *range(-128, 0))]
+    seasons = summary.seasons.view(np.uint8)
+    columns = zip(
+        some.tolist(), summary.level[rows].tolist(), summary.deviation[rows].tolist(), summary.season[rows].tolist(),
+        summary.tail[rows].tolist(), strict=True,
+    )  # fmt: skip
+    for keyword, level, deviation, season, tail in columns:
+        name = keywords[keyword].translate(_COPY_SPECIAL)
+        own = "{" + ",".join(map(factors.__getitem__, seasons[season].tolist())) + "}" if season >= 0 else _NULL
+        parameters = "{" + ",".join(f"{value:.6g}" for value in tail) + "}" if tail else _NULL
+        yield f"{version}\t{name}\t{level:.6g}\t{deviation:.6g}\t{own}\t{parameters}\n"

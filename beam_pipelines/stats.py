@@ -1,39 +1,135 @@
-"""Learn baselines from a history of counts and publish them as a new version in Postgres.
+"""The daily statistics: baselines for the detector from the history of counts, and what trended on the day.
 
-    python -m beam_pipelines.stats --counts build/history.csv.gz --totals build/totals.csv.gz
+    python -m beam_pipelines.stats --date 2026-11-23
+    python -m beam_pipelines.stats --date 2026-11-23 --counts history.csv.gz --totals totals.csv.gz
+    python -m beam_pipelines.stats --counts history.csv.gz --totals totals.csv.gz
 
+With --date the history is that of the days in Postgres that `beam_pipelines.parse` has completed, up to that day; files
+of counts, if given, stand in for days before those. Without it the files alone are the history, and there are no trends.
 The version appears in one transaction; a running stream takes it up by itself within ``--baselines_every_seconds``.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_pipelines.batch import BatchRunner
+from beam_pipelines.command_line import check_known
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.database import connect
-from beam_pipelines.detectors import DETECTORS
-from beam_pipelines.errors import start
+from beam_pipelines.days import DayOptions, parse_date, start_of
+from beam_pipelines.detector_options import DetectorOptions, detector_of
+from beam_pipelines.errors import UserError, start
 from beam_pipelines.publication import publish
+from beam_pipelines.stats_options import StatsOptions
+from beam_pipelines.trends import write_trends
+from detection.counts import CountHistory
+from detection.detector import Detector
+from transforms.history import ReadHistory
+
+
+def history_days(connection: Any, day: date, most: int) -> list[date]:
+    """Return the parsed days up to a day that follow each other without a gap, in order.
+
+    Raises:
+        UserError: the day itself has not been parsed.
+    """
+    first = day - timedelta(days=most - 1)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT date FROM parsed_days WHERE date BETWEEN %s AND %s AND posts > 0", (first, day))
+        parsed = {row[0] for row in cursor.fetchall()}
+    days: list[date] = []
+    while day - timedelta(days=len(days)) in parsed:
+        days.append(day - timedelta(days=len(days)))
+    if not days:
+        msg = f"{day} has no parsed posts: run `python -m beam_pipelines.parse --date {day}` first"
+        raise UserError(msg)
+    older = sorted(parsed - set(days))
+    if older:
+        print(
+            f"the history begins on {days[-1]}: {days[-1] - timedelta(days=1)} has not been parsed, so {len(older)} earlier "
+            "days are left out",
+            file=sys.stderr,
+        )
+    return days[::-1]
+
+
+def _publish(history: CountHistory, files: CountHistory | None, detector: Detector) -> None:
+    joined = history if files is None else files.followed_by(history)
+    version = publish(connect("stats"), detector, joined)
+    print(
+        f"baselines version {version} ({detector.name}): {len(joined.keywords):,} keywords, "
+        f"{joined.windows / 96:.0f} days of history",
+        flush=True,
+    )
+
+
+def build(pipeline: beam.Pipeline, days: Sequence[date], files: CountHistory | None, detector: Detector) -> None:
+    """Put together what reads a history and publishes what a detector learns from it."""
+    (
+        pipeline
+        | "Days" >> beam.Create([day.isoformat() for day in days])
+        | "ReadHistory" >> ReadHistory()
+        | "Publish" >> beam.Map(_publish, files, detector)
+    )
 
 
 def run(argv: Sequence[str]) -> int:
     """Parse the options, fit, publish."""
-    parser = argparse.ArgumentParser(
-        prog="python -m beam_pipelines.stats", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--counts", nargs="+", type=Path, required=True, help="CSV or CSV.gz: keyword,window_start,mentions"
-    )
-    parser.add_argument("--totals", type=Path, help="CSV or CSV.gz: window_start,total_posts")
-    parser.add_argument("--detector", choices=sorted(DETECTORS), default="threshold", help="default: %(default)s")
-    options = parser.parse_args(argv)
-    history = read_history(options.counts, options.totals)
-    version = publish(connect("stats"), DETECTORS[options.detector](), history)
-    print(f"baselines version {version}: {len(history.keywords):,} keywords, {history.windows:,} windows")
+    if "--help" in argv or "-h" in argv:
+        parser = argparse.ArgumentParser(
+            prog="python -m beam_pipelines.stats",
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog="Beam's and Flink's own options are taken too.",
+        )
+        parser.add_argument(
+            "--runner", default="DirectRunner", help="DirectRunner or FlinkRunner; default: %(default)s"
+        )
+        DayOptions._add_argparse_args(parser)
+        StatsOptions._add_argparse_args(parser)
+        DetectorOptions._add_argparse_args(parser)
+        parser.print_help()
+        return 0
+    check_known(argv)
+    runner = BatchRunner(argv, "tiktok-stats")
+    options = PipelineOptions(runner.arguments).view_as(StatsOptions)
+    date_given = options.view_as(DayOptions).date
+    detector = detector_of(options)
+    if not (date_given or options.counts):
+        msg = "give the day with --date, or files with --counts"
+        raise UserError(msg)
+    files = None
+    if options.counts:
+        files = read_history([Path(name) for name in options.counts], Path(options.totals) if options.totals else None)
+    if not date_given:
+        assert files is not None
+        _publish(files, None, detector)
+        return 0
+    day = parse_date(date_given, "--date")
+    connection = connect("stats")
+    days = history_days(connection, day, options.history_days)
+    if files is not None and files.end < start_of(days[0]).timestamp():
+        msg = f"the files of --counts end before {days[0]}, the first day of the history in Postgres"
+        raise UserError(msg)
+    with runner:
+        runner.run(partial(build, days=days, files=files, detector=detector))
+    print(f"{day}: {write_trends(connection, day):,} trends")
+    connection.close()
     return 0
 
 
 if __name__ == "__main__":
-    start(run)
+    # Workers import this module by its name; what is defined in __main__ they could not find.
+    from beam_pipelines import stats  # noqa: PLW0406
+
+    start(stats.run)

@@ -27,7 +27,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 
 from beam_pipelines import flink
 from beam_pipelines.command_line import check_known
+from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.counts_files import read_history
+from beam_pipelines.detector_options import DetectorOptions
 from beam_pipelines.errors import UserError, start
 from beam_pipelines.job_server import EMBEDDED, JobServer
 from beam_pipelines.preflight import check_servers
@@ -36,9 +38,10 @@ from detection.baselines import BaselineTable
 from transforms.archive import ArchivePosts
 from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions
-from transforms.outliers import ScoredWindow, ScoreWindows, TrackOutliers
+from transforms.outliers import ScoredWindow
 from transforms.posts import DecodePosts
 from transforms.records import BatchRecords, RawBatch, RawRecord
+from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
 from transforms.sources.consumer import TopicSettings
 from transforms.sources.kafkaio import ReadWithKafkaIO
@@ -138,7 +141,6 @@ def process(batches: beam.PCollection[RawBatch], config: StreamConfig) -> beam.P
         | "WindowMentions" >> WindowMentions(config.early_firing_seconds, config.allowed_lateness_seconds)
         | "MergePanes" >> MergePanes()
         | "ScoreWindows" >> ScoreWindows(config.detector, _baselines(config))
-        | "TrackOutliers" >> TrackOutliers()
     )
     found = scored | "WithOutliers" >> beam.Filter(lambda window: bool(window.outliers))
     found | "PutOutliers" >> beam.Map(put_outliers, f"{config.lake}/outliers")
@@ -165,13 +167,15 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
         )
         parser.add_argument("--runner", default="DirectRunner", help="FlinkRunner, or DirectRunner with --input")
         StreamOptions._add_argparse_args(parser)
+        CountingOptions._add_argparse_args(parser)
+        DetectorOptions._add_argparse_args(parser)
         parser.print_help()
         return 0
     check_known(argv)
     on_flink = flink.wants_flink(argv)
     arguments = flink.with_defaults(argv) if on_flink else list(argv)
     options = PipelineOptions(arguments)
-    config = StreamConfig.of(options.view_as(StreamOptions))
+    config = StreamConfig.of(options)
     if not on_flink:
         if not config.input:
             msg = "reading Kafka needs --runner=FlinkRunner; without a server, name a file with --input"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.detectors import DETECTORS
+from beam_pipelines.counting_options import CountingOptions
+from beam_pipelines.detector_options import detector_of
 from beam_pipelines.errors import UserError
+from beam_pipelines.lake_address import lake_address
 from detection.detector import Detector
-from transforms.mentions import DEFAULT_SHARDS
-from transforms.windows import ALLOWED_LATENESS_SECONDS
 
 MAX_SHARDS = 1024
 SOURCES = ("kafkaio", "librdkafka")
@@ -96,30 +96,10 @@ class StreamOptions(PipelineOptions):
             help="with --input: CSV of counts (keyword,window_start,mentions) to learn the baselines from",
         )
         group.add_argument(
-            "--lake",
-            default="",
-            help="raw/, dead/ and outliers/ go below this s3:// address or folder; default: LAKE, with --input build/lake",
-        )
-        group.add_argument(
-            "--detector", choices=sorted(DETECTORS), default="threshold", help="what judges; default: %(default)s"
-        )
-        group.add_argument(
-            "--shards",
-            type=int,
-            default=DEFAULT_SHARDS,
-            help="parts of the vocabulary, counted and scored apart; several per parallel task; default: %(default)s",
-        )
-        group.add_argument(
             "--early_firing_seconds",
             type=int,
             default=60,
             help="processing time between provisional results of an open window; 0: none; default: %(default)s",
-        )
-        group.add_argument(
-            "--allowed_lateness_seconds",
-            type=int,
-            default=ALLOWED_LATENESS_SECONDS,
-            help="event time that a window stays open for late posts after its end; default: %(default)s",
         )
         group.add_argument(
             "--baselines_every_seconds",
@@ -167,23 +147,26 @@ class StreamConfig:
     detach: bool
 
     @classmethod
-    def of(cls, options: StreamOptions) -> StreamConfig:
+    def of(cls, options: PipelineOptions) -> StreamConfig:
         """Validate the options.
 
         Raises:
             UserError: one of them makes no sense; the message names it.
         """
-        given = {name: getattr(options, name) for name in cls.__dataclass_fields__}
-        given["lake"] = (
-            given["lake"] or ("build/lake" if given["input"] else os.environ.get("LAKE", "s3://tiktok-lake"))
-        ).rstrip("/")
+        own, counting = options.view_as(StreamOptions), options.view_as(CountingOptions)
+        given = {
+            name: getattr(counting if name in CountingOptions.NAMES else own, name)
+            for name in cls.__dataclass_fields__
+            if name != "detector"
+        }
+        given["lake"] = lake_address(given["lake"], "build/lake" if given["input"] else None)
+        given["detector"] = detector_of(options)
         for name, default in _LIBRDKAFKA.items():
             if given[name] is None:
                 given[name] = default
             elif given["source"] != "librdkafka":
                 msg = f"--{name} goes with --source=librdkafka"
                 raise UserError(msg)
-        given["detector"] = DETECTORS[given["detector"]]()
         if given["input"]:
             given["early_firing_seconds"] = 0  # a file is all there at once: nothing is provisional
         config = cls(**given)

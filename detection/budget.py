@@ -9,6 +9,7 @@ Three bounds, the strictest holds:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,26 +19,56 @@ Floats = npt.NDArray[np.float64]
 
 LEAST_RETURN_DAYS: Final = 5.0
 CHANCE_SHARE: Final = 0.25
+LEAST_SCORE: Final = float(np.log10(1 + LEAST_RETURN_DAYS))
+UNTRIED_SCORE: Final = 3.0
+"""Least score of an outlier while there is no record: once in a thousand days."""
+
 RECENT_DAYS: Final = 7
 SEVERITY_FACTORS: Final = (10.0, 100.0, 1000.0)
 """Return periods, as multiples of the threshold's, from which an outlier is medium, high, critical."""
 
 
-def threshold(scores: Floats, keywords_per_day: float, alerts_per_day: float) -> float:
-    """Return the score from which a window is an outlier.
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What the recent days tell of alerts, for any budget.
 
-    Args:
-        scores: score of each keyword's daily maximum over the recent days, float64[days, k]; NaN where it had none.
-        keywords_per_day: keywords that could have alarmed on a day.
-        alerts_per_day: the budget.
+    Attributes:
+        scores: scores of the keywords' daily maxima that could be alerts at all, largest first, float64[n].
+        days: days that they come from.
+        keywords: keywords that could have alarmed on a day.
+        share: these keywords' part of all keywords, above 0 and at most 1.
     """
-    least = np.log10(1 + LEAST_RETURN_DAYS)
-    chance = np.log10(1 + keywords_per_day / (CHANCE_SHARE * alerts_per_day))
-    recent = scores[-RECENT_DAYS:]
-    past = recent[np.isfinite(recent)]
-    allowed = int(alerts_per_day * len(recent))
-    spent = float(np.partition(past, -allowed - 1)[-allowed - 1]) if 0 < allowed < len(past) else 0.0
-    return float(max(least, chance, spent))
+
+    scores: Floats
+    days: int
+    keywords: float
+    share: float
+
+    @classmethod
+    def of(cls, scores: Floats, keywords: float, share: float = 1.0) -> Record:
+        """Keep what a threshold needs.
+
+        Args:
+            scores: score of each keyword's daily maximum, float64[days, k]; NaN where it had none.
+            keywords: keywords that could have alarmed on a day.
+            share: these keywords' part of all keywords.
+        """
+        recent = scores[-RECENT_DAYS:]
+        able = recent[recent >= LEAST_SCORE]  # False where it is NaN
+        return cls(np.sort(able)[::-1], len(recent), keywords, share)
+
+
+NO_RECORD: Final = Record(np.empty(0), 0, 0.0, 1.0)
+"""Before any history: nothing has been measured, so only what is very rare by the default tail is told."""
+
+
+def threshold(record: Record, alerts_per_day: float) -> float:
+    """Return the score from which a window is an outlier, if there are to be so many alerts a day over all keywords."""
+    alerts = alerts_per_day * record.share
+    chance = float(np.log10(1 + record.keywords / (CHANCE_SHARE * alerts)))
+    allowed = int(alerts * record.days)
+    spent = float(record.scores[allowed]) if allowed < len(record.scores) else 0.0
+    return max(LEAST_SCORE if record.days else UNTRIED_SCORE, chance, spent)
 
 
 def severity(scores: Floats, least: float) -> npt.NDArray[np.int8]:

@@ -59,3 +59,29 @@ class CountHistory:
     def windows(self) -> int:
         """Number of windows covered, with or without mentions."""
         return (self.end - self.start) // WINDOW_SECONDS
+
+    def followed_by(self, later: CountHistory) -> CountHistory:
+        """Return this history up to the start of a later one, and that.
+
+        Raises:
+            ValueError: there is a gap between the two.
+        """
+        if self.end < later.start:
+            msg = "the earlier history ends before the later one begins"
+            raise ValueError(msg)
+        if self.start >= later.start:
+            return later
+        kept = self.window < later.start
+        number = {keyword: i for i, keyword in enumerate(self.keywords)}
+        new = [keyword for keyword in later.keywords if keyword not in number]
+        number |= {keyword: i for i, keyword in enumerate(new, len(self.keywords))}
+        renumbered = np.fromiter((number[keyword] for keyword in later.keywords), np.int32, len(later.keywords))
+        return CountHistory(
+            (*self.keywords, *new),
+            np.concatenate([self.keyword[kept], renumbered[later.keyword]]).astype(np.int32),
+            np.concatenate([self.window[kept], later.window]),
+            np.concatenate([self.mentions[kept], later.mentions]),
+            self.start,
+            later.end,
+            np.concatenate([self.totals[: (later.start - self.start) // WINDOW_SECONDS], later.totals]),
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,15 +47,99 @@ class Scores:
         return self.severity > 0
 
 
-class Detector(Protocol):
-    """Learns baselines from history once a day, then scores windows against them. Holds options only, no state."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Summary:
+    """What people can read of a baseline table; arrays in the order of its rows, length n.
 
-    name: str
+    Attributes:
+        level: mean mentions per window, at usual volume, float64.
+        deviation: standard deviation of the mentions of a window, float64.
+        tail: parameters of the keyword's tail, float64[n, t]; t is 0 for a detector without such.
+        season: row of ``seasons``, int64; -1 where the keyword has no season of its own.
+        seasons: log factors by hour of the week from Monday 00:00 UTC on, in steps of ``season_step``, int8[m, 168].
+        season_step: the step.
+        pooled: what all keywords share, as JSON values.
+    """
+
+    level: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+    tail: npt.NDArray[np.float64]
+    season: npt.NDArray[np.int64]
+    seasons: npt.NDArray[np.int8]
+    season_step: float
+    pooled: Mapping[str, Any]
+
+    @classmethod
+    def empty(cls) -> Summary:
+        """Return the summary of a table without rows."""
+        none = np.empty(0)
+        return cls.plain(none, none)
+
+    @classmethod
+    def plain(cls, level: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64]) -> Summary:
+        """Return the summary of a table without tails and seasons."""
+        n = len(level)
+        return cls(level, deviation, np.empty((n, 0)), np.full(n, -1), np.empty((0, 168), np.int8), 1.0, {})
+
+
+class State(Protocol):
+    """What a detector remembers of a shard of the keywords between windows; never changed in place."""
+
+    def to_bytes(self) -> bytes:
+        """Serialise."""
+        ...
+
+
+S = TypeVar("S", bound=State)
+
+
+class StatefulDetector(Protocol[S]):
+    """Learns baselines from history once a day, then scores windows against them. Holds options only, no state.
+
+    A shard's windows are taken in one after the other with ``step``, which scores them and returns the state for the
+    next. ``score`` says the same of a window and takes nothing in: for a window that is still open, or long over.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name on the command line and in tables."""
+        ...
 
     def fit(self, history: CountHistory, version: int) -> BaselineTable:
         """Learn a baseline for every keyword of the history."""
         ...
 
-    def score(self, window: WindowCounts, baselines: BaselineTable) -> Scores:
-        """Score every keyword of one window; pure and vectorised. Works with an empty table too."""
+    def summary(self, baselines: BaselineTable) -> Summary:
+        """Return what people can read of a table that ``fit`` made."""
         ...
+
+    def new_state(self) -> S:
+        """Return the state of a shard before its first window."""
+        ...
+
+    def state_from_bytes(self, data: bytes) -> S:
+        """Read what the state's ``to_bytes`` wrote.
+
+        Raises:
+            ValueError: the bytes are not such a state.
+        """
+        ...
+
+    def score(self, window: WindowCounts, baselines: BaselineTable, state: S, *, partial: bool = False) -> Scores:
+        """Score every keyword of one window; pure and vectorised. Works with an empty table and a new state too.
+
+        Args:
+            window: the window.
+            baselines: the current baselines.
+            state: the state after the window before.
+            partial: whether the window is still open.
+        """
+        ...
+
+    def step(self, window: WindowCounts, baselines: BaselineTable, state: S) -> tuple[Scores, S]:
+        """Score a closed window and return the state after it."""
+        ...
+
+
+Detector: TypeAlias = StatefulDetector[Any]
+"""A detector, whatever its state is."""

@@ -38,14 +38,14 @@ class Shared:
         harmonics: how much of each harmonic is season; None where no keyword could tell.
         dispersion: over-dispersion at the scales of a window and of an hour.
         tail: the common tail of calibrated daily maxima.
-        threshold: score of an outlier.
+        record: what a threshold follows from, whatever the budget.
     """
 
     shape: Floats
     harmonics: season.Harmonics | None
     dispersion: tuple[float, float]
     tail: record.Tail
-    threshold: float
+    record: budget.Record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,14 +66,11 @@ class Fitted:
     shared: Shared
 
 
-def fit(
-    hourly: HourlyCounts, alerts_per_day: float, shared: Shared | None = None, keywords: int | None = None
-) -> Fitted:
+def fit(hourly: HourlyCounts, shared: Shared | None = None, keywords: int | None = None) -> Fitted:
     """Fit some keywords.
 
     Args:
         hourly: their history, at least one day.
-        alerts_per_day: the alert budget.
         shared: what all keywords share where it is already known; otherwise it is learnt from these keywords.
         keywords: number of all keywords, for the budget; by default those given.
     """
@@ -93,9 +90,8 @@ def fit(
     if shared is None:
         tail = record.common_tail(calibrated[np.isfinite(calibrated)])
         scores = tail.log_return_days(calibrated)
-        share = (keywords or len(scale)) / max(len(scale), 1)
-        least = budget.threshold(scores, float(known.sum()), alerts_per_day / share)
-        shared = Shared(shape, harmonics, past.pooled, tail, least)
+        share = len(scale) / (keywords or len(scale))
+        shared = Shared(shape, harmonics, past.pooled, tail, budget.Record.of(scores, float(known.sum()), share))
     season_row = np.full(len(scale), -1.0)
     season_row[own] = np.arange(len(own))
     columns = {

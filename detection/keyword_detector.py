@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from detection import budget, incidents
+from detection import budget
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOW_SECONDS, CountHistory, WindowCounts
-from detection.detector import Scores
+from detection.detector import Scores, Summary
 from detection.fit import SEASON_STEP, Fitted, fit
-from detection.hourly import DAY_SECONDS, HourlyCounts, covered_days
+from detection.hourly import DAY_SECONDS, HOURS_PER_DAY, HourlyCounts, covered_days
+from detection.incidents import NEVER
 from detection.level import CLIP_SDS, RATIO_RANGE, hour_keep
 from detection.online import LAST_HOUR, NEW_PRIOR, Known, ShardState
 from detection.record import DEFAULT_TAIL, Tail
@@ -77,7 +78,7 @@ class KeywordDetector:
     """Scores by return period, within a budget of alerts.
 
     Attributes:
-        alerts_per_day: incidents a day, over all keywords, that the threshold aims at.
+        alerts_per_day: incidents a day, over all keywords, that the threshold aims at; baselines serve any budget.
         history_days: days of history used by a fit.
     """
 
@@ -112,7 +113,7 @@ class KeywordDetector:
             rows = slice(*np.searchsorted(position // CHUNK, (first // CHUNK, first // CHUNK + 1)))
             size = min(CHUNK, len(hashes) - first)
             hourly = HourlyCounts.from_rows(position[rows] - first, window[rows], mentions[rows], size, start, volume)
-            parts.append(fit(hourly, self.alerts_per_day, parts[0].shared if parts else None, len(hashes)))
+            parts.append(fit(hourly, parts[0].shared if parts else None, len(hashes)))
         return self.table(hashes[by_hash], parts, usual, version)
 
     def fit_hourly(self, hourly: HourlyCounts, order: Rows) -> list[Fitted]:
@@ -120,7 +121,7 @@ class KeywordDetector:
         parts: list[Fitted] = []
         for first in range(0, len(order), CHUNK):
             part = hourly.take(order[first : first + CHUNK])
-            parts.append(fit(part, self.alerts_per_day, parts[0].shared if parts else None, len(order)))
+            parts.append(fit(part, parts[0].shared if parts else None, len(order)))
         return parts
 
     def table(
@@ -145,9 +146,31 @@ class KeywordDetector:
                 "usual_posts": np.array(usual_posts),
                 "dispersion": np.array(shared.dispersion),
                 "tail": np.array([shared.tail.location, shared.tail.scale]),
-                "threshold": np.array(shared.threshold),
+                "record_scores": shared.record.scores.astype(np.float32),
+                "record": np.array([shared.record.days, shared.record.keywords, shared.record.share]),
                 "shape": shared.shape,
                 "seasons": np.concatenate(seasons),
+            },
+        )
+
+    def summary(self, baselines: BaselineTable) -> Summary:
+        """Return what people can read of a table."""
+        if not len(baselines):
+            return Summary.empty()
+        column, pooled = baselines.columns, baselines.pooled
+        level = column["level"].astype(float)
+        usual = float(pooled["usual_posts"])
+        return Summary(
+            level,
+            np.sqrt(level + column["dispersion"] * np.square(level)),
+            np.stack([column["dispersion"], column["hour_dispersion"], column["calibration"]], axis=1),
+            column["season"].astype(np.int64),
+            _from_monday(pooled["seasons"].astype(np.int8)),
+            SEASON_STEP,
+            {
+                "usual_posts": usual if np.isfinite(usual) else None,
+                "season": _from_monday(np.exp(pooled["shape"])).round(4).tolist(),
+                "tail": pooled["tail"].tolist(),
             },
         )
 
@@ -155,93 +178,65 @@ class KeywordDetector:
         """Return the state of a shard before its first window."""
         return ShardState.empty()
 
-    def join(self, state: ShardState, baselines: BaselineTable) -> Known:
-        """Look up a state's baselines; pass it on to ``score`` and ``advance`` to save them the look-up."""
-        return Known.join(state.hashes, baselines, DEFAULT_DISPERSION, SEASON_STEP)
-
-    def prepare(
-        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, known: Known | None = None
-    ) -> tuple[ShardState, Known, Rows]:
-        """Return the state with the window's keywords and the current baselines, and the row of each keyword.
-
-        Keywords of the baselines enter a state when first mentioned.
-        """
-        hashes = keyword_hashes(window.keywords)
-        grown = state.with_keywords(hashes)
-        if known is None or known.version != baselines.version or known.size != len(grown):
-            known = self.join(grown, baselines)
-        rows = np.searchsorted(grown.hashes, hashes)
-        if grown.version != baselines.version or grown is not state:
-            # A keyword that gets a baseline, or loses it, starts "as usual".
-            new = known.present != grown.learnt
-            mass = known.mass.astype(np.float32)
-            grown = replace(
-                grown,
-                version=baselines.version,
-                ratio_mentions=np.where(new, mass, grown.ratio_mentions),
-                ratio_exposure=np.where(new, mass, grown.ratio_exposure),
-                seen=grown.seen & (known.present | ~new),
-                learnt=known.present,
-            )
-        return grown, known, rows
+    def state_from_bytes(self, data: bytes) -> ShardState:
+        """Read what ``ShardState.to_bytes`` wrote."""
+        return ShardState.from_bytes(data)
 
     def score(
-        self,
-        window: WindowCounts,
-        baselines: BaselineTable,
-        state: ShardState | None = None,
-        known: Known | None = None,
-        *,
-        partial: bool = False,
+        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, *, partial: bool = False
     ) -> Scores:
-        """Score every keyword of one window.
+        """Score every keyword of one window; pure, and as dear as the window, not as the state.
 
         Args:
             window: the window; keywords may have 0 mentions.
             baselines: the current baselines; may be empty.
-            state: the shard's state after the window before; without it the baselines alone speak: no online level,
-                no hour, and every keyword without a baseline is new.
-            known: what ``join`` returned, if it is at hand.
+            state: the shard's state after the window before. With a new one the baselines alone speak: no online
+                level, no hour, and every keyword without a baseline is new.
             partial: whether the window is still open. Its expectation is then that of a whole window of usual volume
                 at least, so that what holds now holds when it closes.
         """
-        state, known, rows = self.prepare(window, baselines, self.new_state() if state is None else state, known)
-        return self._scores(window, baselines, state, known, rows, partial=partial)
+        hashes = keyword_hashes(window.keywords)
+        state, known = _joined(state.only(hashes), baselines, hashes)
+        return self._scores(window, baselines, state, known, np.searchsorted(state.hashes, hashes), partial=partial)
 
-    def advance(
-        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, known: Known | None = None
-    ) -> ShardState:
-        """Return the state after a closed window. Keywords of the state that are not in the window had no mention."""
-        state, known, rows = self.prepare(window, baselines, state, known)
+    def step(self, window: WindowCounts, baselines: BaselineTable, state: ShardState) -> tuple[Scores, ShardState]:
+        """Score a closed window and take it in: keywords of the state that are not in the window had no mention.
+
+        Windows must come in their order. One that is left out is unknown, not silent.
+        """
+        hashes = keyword_hashes(window.keywords)
+        if window.window_start // DAY_SECONDS != state.window_start // DAY_SECONDS:
+            state = state.without_idle(window.window_start // WINDOW_SECONDS)
+        state, known = _joined(state, baselines, hashes)
+        rows = np.searchsorted(state.hashes, hashes)
         scores = self._scores(window, baselines, state, known, rows)
-        return self._advance(window, baselines, state, known, rows, scores)
+        return scores, self._advance(window, baselines, state, known, rows)
 
-    def step(
-        self, window: WindowCounts, baselines: BaselineTable, state: ShardState, known: Known | None = None
-    ) -> tuple[Scores, ShardState, Known]:
-        """Score a closed window and advance: the two in one pass."""
-        state, known, rows = self.prepare(window, baselines, state, known)
-        scores = self._scores(window, baselines, state, known, rows)
-        return scores, self._advance(window, baselines, state, known, rows, scores), known
-
-    def drops(self, baselines: BaselineTable, state: ShardState, known: Known | None = None) -> Drop:
+    def drops(self, baselines: BaselineTable, state: ShardState) -> Drop:
         """Return the keywords whose last ``LAST_HOUR`` windows hold far fewer mentions than were certain."""
-        if known is None or known.version != baselines.version or known.size != len(state):
-            known = self.join(state, baselines)
+        state, known = _joined(state, baselines, state.hashes)
         mean = state.means.sum(axis=0).astype(float)
         count = state.counts.sum(axis=0).astype(float)
         rows = np.flatnonzero(known.present & (mean > 5) & (count < mean / 4))
         shape = 1 / (known.hour_dispersion[rows] + 1 / np.maximum(state.ratio_mentions[rows], 0.1))
         calibrated = lower_surprise(count[rows], mean[rows], shape) / known.calibration[rows]
         score = _tail(baselines).log_return_days(calibrated)
-        out = score >= _threshold(baselines)
+        out = score >= self.least_score(baselines)
         rows = rows[out]
         return Drop(rows, mean[rows], count[rows], score[out])
+
+    def least_score(self, baselines: BaselineTable) -> float:
+        """Return the score from which a keyword is an outlier: what the alert budget allows by these baselines."""
+        pooled, record = baselines.pooled, budget.NO_RECORD
+        if "record" in pooled:
+            days, keywords, share = pooled["record"].tolist()
+            record = budget.Record(pooled["record_scores"], int(days), keywords, share)
+        return budget.threshold(record, self.alerts_per_day)
 
     def _predict(
         self, window: WindowCounts, volume: float, state: ShardState, known: Known, rows: Rows | slice
     ) -> _Prediction:
-        present, seen = known.present[rows], state.seen[rows]
+        present, seen = known.present[rows], state.seen_at[rows] > NEVER
         base = np.maximum(known.rate[rows] * volume * known.shape(window.window_start)[rows], 1e-9)
         mentions, exposure = state.ratio_mentions[rows].astype(float), state.ratio_exposure[rows].astype(float)
         ratio = mentions / exposure
@@ -268,8 +263,8 @@ class KeywordDetector:
         # Without any baseline every keyword is new, which is no news.
         appearing = appearing if len(baselines) else np.inf
         single = np.where(at.fresh, np.clip(single - appearing, 0, NEW_SURPRISE + np.log1p(count)), single)
-        hour_count = count + state.counts[:, rows].sum(axis=0)
-        hour_mean = at.mean + state.means[:, rows].sum(axis=0)
+        before, expected_before = state.hour_before(window.window_start)
+        hour_count, hour_mean = count + before[rows], at.mean + expected_before[rows]
         hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (known.hour_dispersion[rows] + at.unsure)))
         # The hour speaks only as far as the window itself is high: what is over is not an outlier any more.
         hour = hour * np.clip(single / STILL_HIGH, 0, 1)
@@ -278,7 +273,7 @@ class KeywordDetector:
         score = np.where(count < LEAST_MENTIONS, np.minimum(score, 0.5), score)
         lower, upper = usual_range(at.mean, at.shape, USUAL_TAIL)
         alone = at.mean / max(volume, 1e-9)
-        outlier = budget.severity(score, _threshold(baselines)) * (count > at.mean)
+        outlier = budget.severity(score, self.least_score(baselines)) * (count > at.mean)
         return Scores(
             expected=at.mean,
             lower=lower,
@@ -297,7 +292,6 @@ class KeywordDetector:
         state: ShardState,
         known: Known,
         rows: Rows,
-        scores: Scores,
     ) -> ShardState:
         at = self._predict(window, _volume(window, baselines, partial=False), state, known, slice(None))
         count = np.zeros(len(state))
@@ -305,23 +299,15 @@ class KeywordDetector:
         deviation = np.sqrt(at.mean + at.mean**2 / at.shape)
         taught = np.where(known.present, np.minimum(count, at.mean + CLIP_SDS * deviation), count)
         born = at.fresh & (count > 0)
-        seen = state.seen | (count > 0)
+        seen_at = np.where(count > 0, np.int32(window.window_start // WINDOW_SECONDS), state.seen_at)
         mentions = np.where(born, NEW_PRIOR[0], state.ratio_mentions)
         exposure = np.where(born, NEW_PRIOR[1] * at.base, state.ratio_exposure)
-        weight = np.where(known.present | seen, 1 / (1 + known.dispersion * at.mean), 0.0)
+        weight = np.where(known.present | (seen_at > NEVER), 1 / (1 + known.dispersion * at.mean), 0.0)
         keep = hour_keep() ** (WINDOW_SECONDS / 3600)
         mentions = keep * mentions + (1 - keep) * known.mass + weight * taught
         exposure = keep * exposure + (1 - keep) * known.mass + weight * at.base
-        out = rows[scores.is_outlier]
-        outlier_at, opened_at = incidents.follow(
-            window.window_start // WINDOW_SECONDS, out, state.outlier_at, state.opened_at
-        )
-        peak = np.where(opened_at == state.opened_at, state.peak, 0)
-        peak[out] = np.maximum(peak[out], scores.score[scores.is_outlier])
-        gap = state.window_start >= 0 and window.window_start - state.window_start != WINDOW_SECONDS
-        hour_counts, hour_means = (np.zeros_like(state.counts), np.zeros_like(state.means)) if gap else (
-            state.counts, state.means
-        )  # fmt: skip
+        follows = window.window_start - state.window_start == WINDOW_SECONDS
+        hour_counts, hour_means = (part[: LAST_HOUR - 1] * np.float32(follows) for part in (state.counts, state.means))
         # What a new keyword was expected to have before it appeared says nothing; its hour begins with itself.
         expected = np.where(born, count, at.mean).astype(np.float32)
         return replace(
@@ -329,13 +315,36 @@ class KeywordDetector:
             window_start=window.window_start,
             ratio_mentions=mentions.astype(np.float32),
             ratio_exposure=exposure.astype(np.float32),
-            seen=seen,
-            counts=np.concatenate([count.astype(np.float32)[None], hour_counts[: LAST_HOUR - 1]]),
-            means=np.concatenate([expected[None], hour_means[: LAST_HOUR - 1]]),
-            outlier_at=outlier_at,
-            opened_at=opened_at,
-            peak=peak.astype(np.float32),
+            seen_at=seen_at,
+            counts=np.concatenate([count.astype(np.float32)[None], hour_counts]),
+            means=np.concatenate([expected[None], hour_means]),
         )
+
+
+def _joined(state: ShardState, baselines: BaselineTable, hashes: npt.NDArray[np.uint64]) -> tuple[ShardState, Known]:
+    """Return the state with these keywords, joined with the current baselines, and the join."""
+    grown = state.with_keywords(hashes)
+    known = grown.joined
+    if known is not None and known.version == baselines.version:
+        return grown, known
+    known = Known.join(grown.hashes, baselines, DEFAULT_DISPERSION, SEASON_STEP)
+    # A keyword that gets a baseline, or loses it, starts "as usual".
+    new = known.present != grown.learnt
+    mass = known.mass.astype(np.float32)
+    return replace(
+        grown,
+        version=baselines.version,
+        ratio_mentions=np.where(new, mass, grown.ratio_mentions),
+        ratio_exposure=np.where(new, mass, grown.ratio_exposure),
+        seen_at=np.where(new & ~known.present, np.int32(NEVER), grown.seen_at),
+        learnt=known.present,
+        joined=known,
+    ), known
+
+
+def _from_monday(weeks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Turn weeks that begin as the epoch's does, on a Thursday, so that they begin on Monday 00:00 UTC."""
+    return np.roll(weeks, -4 * HOURS_PER_DAY, axis=-1)
 
 
 def hourly_volume(totals: Floats, hours: int) -> tuple[float, Floats]:
@@ -361,9 +370,3 @@ def _tail(baselines: BaselineTable) -> Tail:
         location, scale = baselines.pooled["tail"]
         return Tail(float(location), float(scale))
     return Tail(DEFAULT_TAIL[0] - float(np.log(2)) * DEFAULT_TAIL[1], DEFAULT_TAIL[1])
-
-
-def _threshold(baselines: BaselineTable) -> float:
-    if "threshold" in baselines.pooled:
-        return float(baselines.pooled["threshold"])
-    return float(np.log10(1 + budget.LEAST_RETURN_DAYS))

@@ -1,24 +1,29 @@
-"""What a shard remembers between windows: online ratio, the last hour, open incidents.
+"""What a shard remembers between windows: online ratio, the last hour, when a keyword was last mentioned.
 
-About 50 bytes per keyword. Everything is an array over the shard's keywords in the order of their hashes, so that a
+``ROW`` bytes per keyword. Everything is an array over the shard's keywords in the order of their hashes, so that a
 window costs a few vector operations, whatever the number of keywords mentioned.
+
+A state is bounded by what is talked about: a keyword enters when it is mentioned, and leaves when it has not been for
+``IDLE_DAYS``. Should it come back, it starts "as usual" if it has a baseline, and as new if it has none.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass, fields, replace
+import struct
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from detection.baselines import BaselineTable
+from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY
 from detection.incidents import NEVER
 from detection.level import PRIOR_MENTIONS, prior_mass
 
 Floats = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
 
 LAST_HOUR: Final = 3
 """Windows before the present one that make up an hour with it."""
@@ -32,6 +37,25 @@ NEW_DISPERSION: Final = 4.0
 NEW_PRIOR: Final = (PRIOR_MENTIONS, 0.1)
 """Mentions and windows that the prior weighs once such a keyword has appeared: little, new ones come in all sizes."""
 
+IDLE_DAYS: Final = 3
+"""Days without a mention after which a keyword leaves the state; its online ratio, of hours, is long forgotten."""
+
+ROW: Final = np.dtype(
+    [
+        ("hashes", "<u8"),
+        ("ratio_mentions", "<f4"),
+        ("ratio_exposure", "<f4"),
+        ("seen_at", "<i4"),
+        ("learnt", "?"),
+        ("counts", "<f4", (LAST_HOUR,)),
+        ("means", "<f4", (LAST_HOUR,)),
+    ]
+)
+"""One keyword of a serialised state."""
+
+_HEAD: Final = struct.Struct("<4sqq")
+_FORMAT: Final = b"KS1\0"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardState:
@@ -43,13 +67,11 @@ class ShardState:
         hashes: sorted hashes of the keywords, uint64[n].
         ratio_mentions: online ratio, mentions, float32[n]; for keywords in no baseline, mentions since they appeared.
         ratio_exposure: online ratio, expected mentions, float32[n].
-        seen: whether the keyword has been mentioned since it is in the state, bool[n].
+        seen_at: index of the window of the last mention since the keyword is in the state, int32[n]; ``NEVER`` if none.
         learnt: whether the online ratio is one to a baseline, bool[n].
-        counts: mentions in the last ``LAST_HOUR`` windows, float32[3, n].
+        counts: mentions in the last ``LAST_HOUR`` windows, the newest first, float32[3, n].
         means: mentions that were expected in them, float32[3, n].
-        outlier_at: window index of the last outlier, int32[n]; ``NEVER`` without one.
-        opened_at: window index at which its incident opened, int32[n].
-        peak: largest score of that incident, float32[n].
+        joined: the baselines of the keywords, if they have been looked up; no part of the bytes.
     """
 
     window_start: int
@@ -57,27 +79,37 @@ class ShardState:
     hashes: Hashes
     ratio_mentions: npt.NDArray[np.float32]
     ratio_exposure: npt.NDArray[np.float32]
-    seen: npt.NDArray[np.bool_]
+    seen_at: npt.NDArray[np.int32]
     learnt: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.float32]
     means: npt.NDArray[np.float32]
-    outlier_at: npt.NDArray[np.int32]
-    opened_at: npt.NDArray[np.int32]
-    peak: npt.NDArray[np.float32]
+    joined: Known | None = None
 
     @classmethod
     def empty(cls) -> ShardState:
         """Return the state before the first window."""
-        return cls(-1, -1, np.empty(0, np.uint64), *_fresh(0))
+        return cls.fresh(np.empty(0, np.uint64))
+
+    @classmethod
+    def fresh(cls, hashes: Hashes, window_start: int = -1, version: int = -1) -> ShardState:
+        """Return the state of keywords that have only just entered; ``hashes`` must be sorted."""
+        n = len(hashes)
+        mass = np.full(n, PRIOR_MENTIONS, np.float32)
+        hour = np.zeros((LAST_HOUR, n), np.float32)
+        return cls(
+            window_start, version, hashes, mass, mass, np.full(n, NEVER, np.int32), np.zeros(n, bool), hour, hour
+        )
 
     def __len__(self) -> int:
         return len(self.hashes)
 
     def to_bytes(self) -> bytes:
-        """Serialise as an uncompressed ``.npz``."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
-        return buffer.getvalue()
+        """Serialise: a header, then a ``ROW`` per keyword."""
+        rows = np.empty(len(self), ROW)
+        rows["hashes"] = self.hashes
+        for name in PER_KEYWORD:
+            rows[name] = getattr(self, name).T
+        return _HEAD.pack(_FORMAT, self.window_start, self.version) + rows.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ShardState:
@@ -86,17 +118,21 @@ class ShardState:
         Raises:
             ValueError: the bytes are not such a state.
         """
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            values = {f.name: arrays[f.name] for f in fields(cls)}
-        values["window_start"], values["version"] = int(values["window_start"]), int(values["version"])
-        return cls(**values)
+        if data[: len(_FORMAT)] != _FORMAT or (len(data) - _HEAD.size) % ROW.itemsize:
+            msg = "not the state of a shard"
+            raise ValueError(msg)
+        _, window_start, version = _HEAD.unpack_from(data)
+        rows = np.frombuffer(data, ROW, offset=_HEAD.size)
+        columns: dict[str, Any] = {name: np.ascontiguousarray(rows[name].T) for name in PER_KEYWORD}
+        return cls(window_start, version, np.ascontiguousarray(rows["hashes"]), **columns)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> ShardState:
+    def take(self, rows: Rows) -> ShardState:
         """Return the state of some keywords; rows must be in ascending order."""
         return replace(
             self,
             hashes=self.hashes[rows],
-            **{name: getattr(self, name)[..., rows] for name in _PER_KEYWORD},
+            joined=None,
+            **{name: getattr(self, name)[..., rows] for name in PER_KEYWORD},
         )
 
     def merged(self, other: ShardState) -> ShardState:
@@ -108,51 +144,48 @@ class ShardState:
             window_start=max(self.window_start, other.window_start),
             version=self.version if len(self) else other.version,
             hashes=hashes[order],
+            joined=None,
             **{
                 name: np.concatenate([getattr(self, name), getattr(other, name)], axis=-1)[..., order]
-                for name in _PER_KEYWORD
+                for name in PER_KEYWORD
             },
         )
 
     def with_keywords(self, hashes: Hashes) -> ShardState:
         """Return the state with these keywords too, unknown ones as new."""
-        if len(self):
-            at = np.minimum(np.searchsorted(self.hashes, hashes), len(self) - 1)
-            hashes = hashes[self.hashes[at] != hashes]
-        if not len(hashes):
-            return self
-        hashes = np.unique(hashes)
-        return self.merged(
-            replace(ShardState.empty(), version=self.version, hashes=hashes, **_fresh_named(len(hashes)))
-        )
+        new = hashes[self.find(hashes) < 0]
+        return self.merged(self.fresh(np.unique(new), -1, self.version)) if len(new) else self
+
+    def only(self, hashes: Hashes) -> ShardState:
+        """Return the state of these keywords alone, unknown ones as new."""
+        rows = self.find(hashes)
+        return self.take(np.unique(rows[rows >= 0])).with_keywords(hashes)
+
+    def find(self, hashes: Hashes) -> Rows:
+        """Return the row of each keyword, int64[n]; -1 where the state has none."""
+        if not len(self):
+            return np.full(len(hashes), -1, np.int64)
+        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self) - 1)
+        return np.where(self.hashes[at] == hashes, at, -1)
+
+    def without_idle(self, index: int) -> ShardState:
+        """Return the state without the keywords that nobody has mentioned for ``IDLE_DAYS`` before a window."""
+        busy = index - self.seen_at <= IDLE_DAYS * WINDOWS_PER_DAY
+        return self if busy.all() else self.take(np.flatnonzero(busy))
+
+    def hour_before(self, window_start: int) -> tuple[Floats, Floats]:
+        """Return mentions and expected mentions in the windows of the hour that a window ends, without its own.
+
+        Windows that the state has not taken in are not in it, be it that nobody posted anything or that they are
+        still to come.
+        """
+        age = (window_start - self.window_start) // WINDOW_SECONDS + np.arange(LAST_HOUR)
+        inside = (age >= 1) & (age <= LAST_HOUR)
+        return self.counts[inside].sum(axis=0).astype(float), self.means[inside].sum(axis=0).astype(float)
 
 
-_PER_KEYWORD: Final = (
-    "ratio_mentions", "ratio_exposure", "seen", "learnt", "counts", "means", "outlier_at", "opened_at", "peak",
-)  # fmt: skip
-
-
-def _fresh_named(n: int) -> dict[str, Any]:
-    return dict(zip(_PER_KEYWORD, _fresh(n), strict=True))
-
-
-def _fresh(
-    n: int,
-) -> tuple[
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.bool_],
-    npt.NDArray[np.bool_],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.int32],
-    npt.NDArray[np.int32],
-    npt.NDArray[np.float32],
-]:
-    mass = np.full(n, PRIOR_MENTIONS, np.float32)
-    hour = np.zeros((LAST_HOUR, n), np.float32)
-    never = np.full(n, NEVER, np.int32)
-    return mass, mass, np.zeros(n, bool), np.zeros(n, bool), hour, hour, never, never, np.zeros(n, np.float32)
+PER_KEYWORD: Final = ("ratio_mentions", "ratio_exposure", "seen_at", "learnt", "counts", "means")
+"""The arrays of a state beside ``hashes``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,8 +234,12 @@ class Known:
 
         dispersion = baselines.pooled["dispersion"]
         shared = baselines.pooled["shape"].astype(np.float32)
-        own = baselines.pooled["seasons"].astype(np.float32) * np.float32(step)
-        season = column("season", -1.0).astype(np.int64)
+        own, season = np.unique(column("season", -1.0).astype(np.int64), return_inverse=True)
+        seasons = np.zeros((len(own) + 1, len(shared)), np.float32)
+        if len(baselines.pooled["seasons"]):
+            seasons[:-1] = baselines.pooled["seasons"][own]
+        seasons *= np.float32(step)
+        seasons[:-1][own < 0] = seasons[-1] = shared
         return cls(
             baselines.version,
             n,
@@ -212,8 +249,8 @@ class Known:
             column("dispersion", NEW_DISPERSION * float(dispersion[0])),
             column("hour_dispersion", NEW_DISPERSION * float(dispersion[1])),
             column("calibration", 1.0),
-            np.where(season < 0, len(own), season),
-            np.concatenate([own, shared[None]]).T.copy(),
+            season,
+            seasons.T.copy(),
         )
 
     def shape(self, window_start: int) -> Floats:

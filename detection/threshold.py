@@ -14,7 +14,16 @@ from scipy import stats
 
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOWS_PER_DAY, CountHistory, WindowCounts
-from detection.detector import Scores
+from detection.detector import Scores, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class NoState:
+    """The state of a detector that remembers nothing."""
+
+    def to_bytes(self) -> bytes:
+        """Return no bytes."""
+        return b""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,33 @@ class ThresholdDetector:
         }
         return BaselineTable.build(version, self.name, keyword_hashes(history.keywords), columns)
 
-    def score(self, window: WindowCounts, baselines: BaselineTable) -> Scores:
+    def summary(self, baselines: BaselineTable) -> Summary:
+        """Return what people can read of a table: all of it."""
+        if not len(baselines):
+            return Summary.empty()
+        columns = baselines.columns
+        return Summary.plain(columns["level"].astype(float), columns["dispersion"].astype(float))
+
+    def new_state(self) -> NoState:
+        """Return the state of a shard: none."""
+        return NoState()
+
+    def state_from_bytes(self, data: bytes) -> NoState:  # noqa: ARG002 - the interface of all detectors
+        """Return the state of a shard: none."""
+        return NoState()
+
+    def step(self, window: WindowCounts, baselines: BaselineTable, state: NoState) -> tuple[Scores, NoState]:
+        """Score a closed window; nothing is remembered."""
+        return self.score(window, baselines, state), state
+
+    def score(
+        self,
+        window: WindowCounts,
+        baselines: BaselineTable,
+        state: NoState,  # noqa: ARG002 - the interface of all detectors
+        *,
+        partial: bool = False,  # noqa: ARG002 - an open window is judged by the same bound
+    ) -> Scores:
         """Score by standard deviations above the mean; the p-value is that of a normal distribution."""
         n = len(window.keywords)
         mean, deviation = np.zeros(n), np.zeros(n)

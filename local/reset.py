@@ -12,7 +12,9 @@ from local import stack
 from local.settings import Settings
 from transforms import lake
 
-TABLES = ("outliers", "keyword_windows", "window_totals", "baselines", "baseline_versions")
+TABLES = (
+    "outliers", "incidents", "keyword_windows", "window_totals", "baselines", "baseline_tables", "baseline_versions",
+)  # fmt: skip
 
 
 def cancel_jobs(settings: Settings, name: str | None = None) -> None:

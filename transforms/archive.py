@@ -5,6 +5,10 @@ An object is a run of consecutive offsets of one partition, one post a line, zst
 with a line break in it has an object of its own (``.json.zst``). The hour is that of the object's first post; late posts
 stay in the run that they came in, so they lie in a later hour, never in an earlier one.
 
+Before each zstd frame of posts stands a skippable frame (RFC 8878, 3.1.2) with the timestamps that the source gave them:
+zstd's own tools pass it over, and the daily batch judges lateness by it just as the stream did. It also says how long the
+frame of posts is, so a reader finds the frames without decompressing.
+
 Posts are durable before the checkpoint that acknowledges them, so an object must be written with every bundle. To make
 it an object of useful size all the same it *grows*: each bundle writes it anew, longer, under the same name, until it
 is large or old enough. A replay starts objects at other offsets; a reader drops what it has seen of the partition
@@ -14,6 +18,7 @@ is large or old enough. A replay starts objects at other offsets; a reader drops
 from __future__ import annotations
 
 import re
+import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -24,6 +29,7 @@ from pathlib import PurePosixPath
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import zstandard
 from apache_beam.metrics.metric import Metrics
 from apache_beam.utils.shared import Shared
@@ -36,6 +42,10 @@ FULL_BYTES = 24 << 20
 
 FULL_SECONDS = 180
 """Age at which an object is complete."""
+
+_SKIPPABLE = 0x184D2A57
+_HEAD = struct.Struct("<II")  # magic number, bytes that follow
+_NEXT = struct.Struct("<I")  # bytes of the posts' frame; then the timestamps, compressed
 
 _LINES, _SINGLE = ".ndjson.zst", ".json.zst"
 _HOUR_MS = 3_600_000
@@ -96,7 +106,7 @@ class Archiver:
             target = self._open[key] = _OpenObject(
                 self._url(hour, run, _LINES), hour, run.first_offset, time.monotonic()
             )
-        frame = self._compressor.compress(lines + b"\n")
+        frame = self._frame(lines + b"\n", run.timestamps_ms)
         target.frames.append(frame)
         target.size += len(frame)
         target.next_offset = run.next_offset
@@ -106,9 +116,18 @@ class Archiver:
         for i, value in enumerate(run.values):
             single = RawBatch(run.topic, run.partition, run.first_offset + i, [run.timestamps_ms[i]], [value])
             if b"\n" in value:
-                lake.put(self._url(hour, single, _SINGLE), self._compressor.compress(value))
+                lake.put(self._url(hour, single, _SINGLE), self._frame(value, single.timestamps_ms))
             else:
                 self._append(hour, single)
+
+    def _frame(self, content: bytes, timestamps_ms: list[int]) -> bytes:
+        frame = self._compressor.compress(content)
+        steps = np.diff(np.array(timestamps_ms, "<i8"), prepend=0).astype(
+            "<i8"
+        )  # nearly in order: small, so they shrink
+        times = self._compressor.compress(steps.tobytes())
+        head = _HEAD.pack(_SKIPPABLE, _NEXT.size + len(times)) + _NEXT.pack(len(frame))
+        return head + times + frame
 
     def _url(self, hour: int, run: RawBatch, kind: str) -> str:
         at = datetime.fromtimestamp(hour * 3600, UTC)
@@ -134,34 +153,89 @@ def _by_hour(batch: RawBatch) -> Iterator[tuple[int, RawBatch]]:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ArchivedRun:
-    """The content of one object: consecutive posts of a partition, as ``RawBatch`` has them, without timestamps."""
+    """The content of one object: consecutive posts of a partition.
+
+    Attributes:
+        topic: Kafka topic that they came from.
+        partition: its partition.
+        first_offset: offset of the first post.
+        values: the exact bytes of each.
+        timestamps_ms: the source's timestamp of each, milliseconds since the epoch, int64[n]; ``NO_TIMESTAMP`` for posts
+            that something else than the stream archived.
+    """
 
     topic: str
     partition: int
     first_offset: int
     values: list[bytes]
+    timestamps_ms: npt.NDArray[np.int64]
+
+
+NO_TIMESTAMP = -1
+
+
+class BrokenObjectError(ValueError):
+    """An object of the raw archive that cannot be read."""
 
 
 def read_object(url: str, data: bytes) -> ArchivedRun:
     """Read one object.
 
     Raises:
-        ValueError: the name or the content is not that of an archive object.
+        BrokenObjectError: the name or the content is not that of an archive object.
     """
     name = _NAME.search(url.rpartition("/")[2])
     if name is None:
         msg = f"not an object of the raw archive: {url}"
-        raise ValueError(msg)
+        raise BrokenObjectError(msg)
     try:
-        with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-            content = reader.readall()
-    except zstandard.ZstdError as error:
+        content, timestamps_ms = _read_frames(data)
+    except (zstandard.ZstdError, struct.error, ValueError) as error:
         msg = f"broken object in the raw archive: {url}: {error}"
-        raise ValueError(msg) from None
+        raise BrokenObjectError(msg) from None
     values = content[:-1].split(b"\n") if name["kind"] == _LINES else [content]
-    return ArchivedRun(name["topic"], int(name["partition"]), int(name["offset"]), values)
+    if timestamps_ms is None:
+        timestamps_ms = np.full(len(values), NO_TIMESTAMP, np.int64)
+    if len(timestamps_ms) != len(values):
+        msg = f"broken object in the raw archive: {url}: {len(values)} posts, {len(timestamps_ms)} timestamps"
+        raise BrokenObjectError(msg)
+    return ArchivedRun(name["topic"], int(name["partition"]), int(name["offset"]), values, timestamps_ms)
+
+
+def _read_frames(data: bytes) -> tuple[bytes, npt.NDArray[np.int64] | None]:
+    decompressor = zstandard.ZstdDecompressor()
+    if not data:
+        msg = "it is empty"
+        raise ValueError(msg)
+    if data[:4] != _HEAD.pack(_SKIPPABLE, 0)[:4]:
+        return _read_foreign(decompressor, data), None
+    parts, times, view, at = [], [], memoryview(data), 0
+    while at < len(data):
+        magic, size = _HEAD.unpack_from(data, at)
+        (length,) = _NEXT.unpack_from(data, at + _HEAD.size)
+        frame = at + _HEAD.size + size
+        if magic != _SKIPPABLE or frame + length > len(data):
+            msg = "cut off, or not as the stream writes it"
+            raise ValueError(msg)
+        steps = decompressor.decompress(view[at + _HEAD.size + _NEXT.size : frame])
+        times.append(np.cumsum(np.frombuffer(steps, "<i8")))
+        at = frame + length
+        parts.append(decompressor.decompress(view[frame:at]))
+    return b"".join(parts), np.concatenate(times)
+
+
+def _read_foreign(decompressor: zstandard.ZstdDecompressor, data: bytes) -> bytes:
+    parts = []
+    while data:
+        frame = decompressor.decompressobj()  # a stream's reader would take a frame that is cut off for its end
+        parts.append(frame.decompress(data))
+        if not frame.eof:
+            msg = "cut off"
+            raise ValueError(msg)
+        data = frame.unused_data
+    return b"".join(parts)
 
 
 def without_repeats(runs: Iterable[ArchivedRun]) -> Iterator[bytes]:

@@ -11,39 +11,29 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import psycopg2
+import zstandard
 
-from detection.baselines import BaselineTable, keyword_hashes
-
-FETCH_ROWS = 50_000
+from detection.baselines import BaselineTable
 
 
 def newest_version(connection: Any, detector: str) -> int:
     """Return the newest published version of a detector's baselines; 0 if there is none."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(version), 0) FROM baseline_versions WHERE detector = %s", (detector,))
+        cursor.execute(
+            "SELECT coalesce(max(version), 0) FROM baseline_versions "
+            "WHERE detector = %s AND EXISTS (SELECT FROM baseline_tables t WHERE t.version = baseline_versions.version)",
+            (detector,),
+        )
         return int(cursor.fetchone()[0])
 
 
 def load_baselines(connection: Any, detector: str, version: int) -> BaselineTable:
-    """Read one version, in slices, so that a million rows never stand in memory as Python objects."""
-    if not version:
-        return BaselineTable.empty(detector)
-    hashes, level, dispersion = [], [], []
-    with connection.cursor(name="baselines") as cursor:
-        cursor.itersize = FETCH_ROWS
-        cursor.execute("SELECT keyword, level, dispersion FROM baselines WHERE version = %s", (version,))
-        while rows := cursor.fetchmany(FETCH_ROWS):
-            keywords, levels, dispersions = zip(*rows, strict=True)
-            hashes.append(keyword_hashes(keywords))
-            level.append(np.array(levels, np.float32))
-            dispersion.append(np.array(dispersions, np.float32))
-    connection.commit()
-    if not hashes:
-        return BaselineTable(version, detector, np.empty(0, np.uint64), {})
-    columns = {"level": np.concatenate(level), "dispersion": np.concatenate(dispersion)}
-    return BaselineTable.build(version, detector, np.concatenate(hashes), columns)
+    """Read one version; an empty table if it is 0 or there is no such version (any more)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT data FROM baseline_tables WHERE version = %s ORDER BY part", (version,))
+        data = b"".join(part for (part,) in cursor)
+    return BaselineTable.from_bytes(zstandard.decompress(data)) if data else BaselineTable.empty(detector)
 
 
 class Baselines(Protocol):

@@ -1,27 +1,15 @@
-"""Scoring: from counted windows and baselines to outliers.
-
-``ScoreWindows`` has no state. ``TrackOutliers`` remembers, per shard, which outliers of the windows still open were
-announced, and retracts one that a later pane no longer sees.
-"""
+"""Outliers: what scoring tells of a window, and what it takes back when a later pane no longer sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import apache_beam as beam
 import msgspec
 import numpy as np
-from apache_beam.metrics.metric import Metrics
-from apache_beam.transforms.userstate import ReadModifyWriteRuntimeState, ReadModifyWriteStateSpec
-from apache_beam.utils.shared import Shared
 
-from detection.baselines import BaselineTable
-from detection.counts import WindowCounts
-from detection.detector import SEVERITIES, Detector, Scores
-from transforms.baselines import Baselines
+from detection.detector import SEVERITIES, Scores
 from transforms.packing import register
 from transforms.windows import CountedWindow, Pane
 
@@ -89,7 +77,7 @@ class ScoredWindow:
 
     Attributes:
         window: the counts.
-        outliers: the outliers of this pane; after ``TrackOutliers``, then the retractions of earlier panes' ones.
+        outliers: the outliers of this pane, then retractions of those that earlier panes told.
     """
 
     window: CountedWindow
@@ -115,17 +103,18 @@ _unpack_scored = msgspec.msgpack.Decoder(tuple[bytes, list[Outlier]]).decode
 register(ScoredWindow)
 
 
-def score_window(window: CountedWindow, baselines: BaselineTable, detector: Detector) -> ScoredWindow:
-    """Score one pane."""
-    counts = window.counts
-    scores = detector.score(
-        WindowCounts(counts.window_start, float(counts.posts), counts.keywords, counts.mentions), baselines
-    )
+def outliers_of(window: CountedWindow, scores: Scores, version: int, detector: str) -> list[Outlier]:
+    """Return the outliers among a pane's keywords.
+
+    Args:
+        window: the pane.
+        scores: its scores.
+        version: version of the baselines that they rest on.
+        detector: name of the detector.
+    """
     found = np.flatnonzero(scores.is_outlier)
-    samples = counts.samples() if len(found) else []
-    return ScoredWindow(
-        window, [_outlier(window, scores, int(i), samples[i], baselines.version, detector.name) for i in found]
-    )
+    samples = window.counts.samples() if len(found) else []
+    return [_outlier(window, scores, int(i), samples[i], version, detector) for i in found]
 
 
 def _outlier(window: CountedWindow, scores: Scores, i: int, samples: list[int], version: int, detector: str) -> Outlier:
@@ -186,80 +175,28 @@ def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[Scor
     return ScoredWindow(scored.window, scored.outliers + gone), told
 
 
-class _ScoreFn(beam.DoFn):
-    def __init__(self, detector: Detector, baselines: Callable[[], Baselines]) -> None:
-        self._detector = detector
-        self._make_baselines = baselines
-        self._shared = Shared()
-        self._keywords = Metrics.counter("ScoreWindows", "keywords")
+def uphold(scored: ScoredWindow, told: list[Outlier]) -> ScoredWindow:
+    """Let stand what was told of a window, with the counts of a later pane.
 
-    def setup(self) -> None:
-        self._baselines = self._shared.acquire(self._make_baselines)
+    For a pane that can no longer be judged by what was known before its window. Counts only grow, so an outlier stays
+    one; what the pane itself shows beyond that is added.
 
-    def process(self, element: tuple[int, CountedWindow]) -> Iterator[tuple[int, ScoredWindow]]:
-        shard, window = element
-        self._keywords.inc(len(window.counts.keywords))
-        yield shard, score_window(window, self._baselines.current(), self._detector)
-
-
-@dataclass
-class ScoreWindows(beam.PTransform):
-    """``(shard, CountedWindow)`` → ``(shard, ScoredWindow)``, in the global window.
-
-    Attributes:
-        detector: what judges.
-        baselines: makes the source of the table in force; called once in each worker process.
+    Args:
+        scored: the pane.
+        told: the outliers that were told of its window last.
     """
-
-    detector: Detector
-    baselines: Callable[[], Baselines]
-
-    def expand(
-        self, windows: beam.PCollection[tuple[int, CountedWindow]]
-    ) -> beam.PCollection[tuple[int, ScoredWindow]]:
-        """Score each pane."""
-        return (
-            windows
-            | "Globally" >> beam.WindowInto(beam.window.GlobalWindows()).with_output_types(tuple[int, CountedWindow])
-            | "Score" >> beam.ParDo(_ScoreFn(self.detector, self.baselines)).with_output_types(tuple[int, ScoredWindow])
+    window = scored.window
+    mentions = dict(zip(window.counts.keywords, window.counts.mentions.tolist(), strict=True))
+    standing = [
+        outlier._replace(
+            mentions=mentions[outlier.keyword],
+            excess=mentions[outlier.keyword] - outlier.expected,
+            status="confirmed",
+            pane=int(window.pane),
+            posts=window.counts.posts,
         )
-
-
-class _TrackFn(beam.DoFn):
-    ANNOUNCED = ReadModifyWriteStateSpec("announced", beam.coders.BytesCoder())
-
-    def __init__(self) -> None:
-        self._outliers = {
-            status: Metrics.counter("TrackOutliers", f"outliers.{status}")
-            for status in ("provisional", "confirmed", "retracted")
-        }
-
-    def process(
-        self,
-        element: tuple[int, ScoredWindow],
-        state: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(ANNOUNCED),  # noqa: B008 - Beam's way
-    ) -> Iterator[ScoredWindow]:
-        _, scored = element
-        packed: bytes | None = state.read()
-        announced = _unpack_announced(packed) if packed else {}
-        scored, told = retract(scored, announced)
-        if told is not announced:
-            state.write(msgspec.msgpack.encode(told))
-        for outlier in scored.outliers:
-            self._outliers[outlier.status].inc()
-        yield scored
-
-
-_unpack_announced = msgspec.msgpack.Decoder(dict[int, Announced]).decode
-
-
-@dataclass
-class TrackOutliers(beam.PTransform):
-    """``(shard, ScoredWindow)`` → ``ScoredWindow`` with retractions.
-
-    State: per shard, what was announced of the windows of the last hours.
-    """
-
-    def expand(self, scored: beam.PCollection[tuple[int, ScoredWindow]]) -> beam.PCollection[ScoredWindow]:
-        """Compare each pane with what was announced before."""
-        return scored | "Track" >> beam.ParDo(_TrackFn()).with_output_types(ScoredWindow)
+        for outlier in told
+        if outlier.keyword in mentions
+    ]
+    known = {outlier.keyword for outlier in standing}
+    return ScoredWindow(window, standing + [outlier for outlier in scored.outliers if outlier.keyword not in known])

@@ -14,7 +14,7 @@ from apache_beam.metrics.metric import Metrics
 from kafka import KafkaProducer
 from psycopg2.extras import execute_values
 
-from transforms import lake
+from transforms import incidents, lake
 from transforms.dead_letters import DeadLetter
 from transforms.outliers import Outlier, ScoredWindow
 from transforms.windows import Pane
@@ -46,7 +46,10 @@ def _utc(seconds: float) -> datetime:
 
 
 def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: int) -> None:
-    """Write scored windows in one transaction; counts and outliers of a newer pane replace those of an older."""
+    """Write scored windows in one transaction; counts and outliers of a newer pane replace those of an older.
+
+    The incidents of the keywords with outliers follow, in the same transaction.
+    """
     windows: dict[tuple[str, int], tuple[Any, ...]] = {}
     totals: dict[int, tuple[Any, ...]] = {}
     outliers: dict[tuple[str, int], tuple[Any, ...]] = {}
@@ -62,13 +65,20 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
                     windows[keyword, counts.window_start] = (keyword, start, mentions, int(window.pane))
         for outlier in found:
             outliers[outlier.keyword, outlier.window_start] = outlier._replace(window_start=start)  # type: ignore[arg-type]
+    touched: dict[str, list[int]] = {}
+    for keyword, window_start in outliers:
+        touched.setdefault(keyword, []).append(window_start)
     with connection, connection.cursor() as cursor:
+        incidents.lock(cursor, touched)
         for day in sorted({row[1].date() for row in windows.values()}):
             cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
         # Rows in key order: two writers can then not wait for each other.
         for statement, rows in ((_UPSERT_WINDOWS, windows), (_UPSERT_TOTALS, totals), (_UPSERT_OUTLIERS, outliers)):
             if rows:
                 execute_values(cursor, statement, [rows[key] for key in sorted(rows)], page_size=5_000)  # type: ignore[index]
+        incidents.renew(cursor, touched)
+        if any(item.window.shard == 0 and item.window.pane is not Pane.EARLY for item in scored):
+            incidents.close(cursor)
 
 
 class _WriteToPostgresFn(beam.DoFn):
@@ -107,7 +117,7 @@ class _WriteToPostgresFn(beam.DoFn):
 
 @dataclass
 class WriteToPostgres(beam.PTransform):
-    """Writes ``ScoredWindow``s to ``keyword_windows``, ``window_totals`` and ``outliers``.
+    """Writes ``ScoredWindow``s to ``keyword_windows``, ``window_totals``, ``outliers`` and ``incidents``.
 
     Attributes:
         min_mentions: keywords with fewer mentions in a window get no row in ``keyword_windows``; the batch completes it.

@@ -113,18 +113,18 @@ def costs(keywords: int) -> Iterator[str]:
     hourly = HourlyCounts(0, counts, np.asarray(np.square(counts) / 4, np.float32), counts, np.ones(28 * 24))
     began = time.perf_counter()
     detector = KeywordDetector()
-    fitted = fit(hourly, detector.alerts_per_day)
+    fitted = fit(hourly)
     fit_seconds = time.perf_counter() - began
     names = tuple(f"k{i}" for i in range(keywords))
     table = detector.table(keyword_hashes(names), [fitted], float("nan"), 1)
-    state, known = detector.new_state(), None
+    state = detector.new_state()
     elapsed, scored = 0.0, 0
     for w in range(24):
         mentions = rng.poisson(rates)
         some = np.flatnonzero(mentions)
         window = WindowCounts(28 * 86_400 + w * 900, float("nan"), tuple(names[i] for i in some), mentions[some])
         began = time.perf_counter()
-        _, state, known = detector.step(window, table, state, known)
+        _, state = detector.step(window, table, state)
         elapsed += (time.perf_counter() - began) * (w >= 4)
         scored += len(state) * (w >= 4)
     size = (len(state.to_bytes()) + len(table.to_bytes())) / len(state)

@@ -9,18 +9,38 @@ from detection.record import calibration, common_tail
 
 def test_recent_incidents_would_have_kept_to_the_budget():
     scores = np.random.default_rng(0).exponential(1.0, (28, 5000))
-    least = budget.threshold(scores, 10.0, 20.0)
+    least = budget.threshold(budget.Record.of(scores, 10.0), 20.0)
     assert (scores[-7:] > least).sum() <= 140
 
 
 def test_few_keywords_alarm_by_their_own_record_alone():
-    assert budget.threshold(np.zeros((28, 3)), 3.0, 100.0) == pytest.approx(np.log10(1 + budget.LEAST_RETURN_DAYS))
+    assert budget.threshold(budget.Record.of(np.zeros((28, 3)), 3.0), 100.0) == pytest.approx(
+        np.log10(1 + budget.LEAST_RETURN_DAYS)
+    )
 
 
 def test_a_smaller_budget_is_stricter():
     scores = np.random.default_rng(0).exponential(1.0, (28, 5000))
-    strict, wide = (budget.threshold(scores, 5000.0, n) for n in (10.0, 1000.0))
+    record = budget.Record.of(scores, 5000.0)
+    strict, wide = (budget.threshold(record, n) for n in (10.0, 1000.0))
     assert strict > wide
+
+
+def test_days_before_a_keyword_existed_spend_nothing():
+    scores = np.full((28, 400), np.nan)
+    scores[:, :50] = 3.0
+    assert budget.Record.of(scores, 50.0).scores.shape == (budget.RECENT_DAYS * 50,)
+
+
+def test_a_part_of_the_keywords_has_a_part_of_the_budget():
+    scores = np.random.default_rng(0).exponential(1.0, (28, 4000))
+    whole = budget.threshold(budget.Record.of(scores, 4000.0), 40.0)
+    part = budget.threshold(budget.Record.of(scores[:, :1000], 1000.0, 0.25), 40.0)
+    assert part == pytest.approx(whole, rel=0.1)
+
+
+def test_before_any_history_only_the_very_rare_is_told():
+    assert budget.threshold(budget.NO_RECORD, 100.0) == 3.0
 
 
 def test_severity_follows_the_return_period():

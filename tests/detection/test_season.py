@@ -19,19 +19,19 @@ def test_a_keyword_of_its_own_rhythm_gets_its_own_shape():
     hours = np.arange(28 * 24)[:, None]
     phase = np.linspace(0, 2 * np.pi, 30)
     shape = 0.8 * np.sin(2 * np.pi * hours / 24 + phase)
-    fitted = fit(history(shape, 20.0, 30), 100)
+    fitted = fit(history(shape, 20.0, 30))
     own = fitted.seasons[fitted.columns["season"].astype(int)].T * SEASON_STEP
     error = own - shape[:168]
     assert np.sqrt(np.mean((error - error.mean(axis=0)) ** 2)) < 0.12
 
 
 def test_noise_is_not_taken_for_a_season():
-    fitted = fit(history(np.zeros((28 * 24, 1)), 20.0, 30), 100)
+    fitted = fit(history(np.zeros((28 * 24, 1)), 20.0, 30))
     rows = fitted.columns["season"].astype(int)
     assert np.abs(fitted.seasons[rows[rows >= 0]] * SEASON_STEP).std() < 0.04
 
 
 @pytest.mark.parametrize("rate", [0.05, 1.0, 50.0])
 def test_the_level_is_the_rate(rate):
-    fitted = fit(history(np.zeros((28 * 24, 1)), rate * 4, 40), 100)
+    fitted = fit(history(np.zeros((28 * 24, 1)), rate * 4, 40))
     assert fitted.columns["level"][fitted.known].mean() == pytest.approx(rate, rel=0.12)

@@ -11,11 +11,12 @@ import psycopg2
 import pytest
 
 from detection.baselines import BaselineTable, keyword_hashes
-from detection.threshold import ThresholdDetector
+from detection.threshold import NoState, ThresholdDetector
+from local.reset import TABLES
 from local.settings import Settings
-from transforms.baselines import PostgresBaselines, load_baselines, newest_version
 from transforms.mentions import MentionBatch
-from transforms.outliers import ScoredWindow, score_window
+from transforms.outliers import ScoredWindow
+from transforms.scoring import score_pane
 from transforms.sinks import write_scored
 from transforms.windows import CountedWindow, Pane
 
@@ -31,7 +32,7 @@ TABLE = BaselineTable.build(
 def connection(stack: Settings) -> Iterator[Any]:
     connection = psycopg2.connect("")
     with connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE outliers, keyword_windows, window_totals, baselines, baseline_versions")
+        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
     yield connection
     connection.close()
 
@@ -39,7 +40,7 @@ def connection(stack: Settings) -> Iterator[Any]:
 def pane(stage: Pane, posts: int, mentions: int, keyword: str = "dance") -> ScoredWindow:
     one = np.ones(1, np.uint8)
     batch = MentionBatch(START, posts, (keyword,), np.array([mentions]), one, np.array([5]), np.array([9]))
-    return score_window(CountedWindow(0, stage, batch), TABLE, ThresholdDetector())
+    return score_pane(CountedWindow(0, stage, batch), TABLE, ThresholdDetector(), NoState(), take_in=False)[0]
 
 
 def rows(connection: Any) -> tuple[Any, ...]:
@@ -83,28 +84,3 @@ def test_text_is_data_not_sql(connection: Any) -> None:
     hostile = "x'); DROP TABLE outliers; --"
     write_scored(connection, [pane(Pane.ON_TIME, 4, 3, hostile)], min_mentions=2)
     assert rows(connection)[1] == [(hostile, 3, 1)]
-
-
-def test_workers_take_up_a_new_version_of_the_baselines(connection: Any) -> None:
-    source = PostgresBaselines("threshold", every_seconds=0)
-    assert source.current().version == 0
-    versions = [_publish(connection, level) for level in (1.5, 2.5)]
-    assert newest_version(connection, "threshold") == versions[-1]
-    table = source.current()
-    assert (table.version, len(table)) == (versions[-1], 2)
-    rows = table.find(keyword_hashes(["dance", "ramen", "unheard"]))
-    assert rows[2] == -1
-    assert table.columns["level"][rows[:2]].tolist() == [2.5, 2.5]
-    assert load_baselines(connection, "threshold", versions[0]).columns["level"].tolist() == [1.5, 1.5]
-
-
-def _publish(connection: Any, level: float) -> int:
-    with connection, connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO baseline_versions (detector, history_from, history_to, keywords) "
-            "VALUES ('threshold', now(), now(), 2) RETURNING version"
-        )
-        version = int(cursor.fetchone()[0])
-        for keyword in ("dance", "ramen"):
-            cursor.execute("INSERT INTO baselines VALUES (%s, %s, %s, 1, NULL, NULL)", (version, keyword, level))
-    return version

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
@@ -145,9 +146,39 @@ def test_what_a_replay_archives_again_is_read_once(tmp_path):
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 10), st.integers(0, 1)), max_size=12))
 def test_any_overlap_is_read_once_in_order(spans):
-    runs = [ArchivedRun("t", p, a, [b"%d-%d" % (p, i) for i in range(a, a + n)]) for a, n, p in spans]
+    runs = [
+        ArchivedRun("t", p, a, [b"%d-%d" % (p, i) for i in range(a, a + n)], np.zeros(n, np.int64)) for a, n, p in spans
+    ]
     offsets = sorted({(p, i) for a, n, p in spans for i in range(a, a + n)})
     assert list(without_repeats(runs)) == [b"%d-%d" % place for place in offsets]
+
+
+@given(st.lists(st.integers(-(2**40), 2**42), min_size=1, max_size=20), st.data())
+def test_timestamps_come_back_as_the_source_gave_them(tmp_path_factory, times, data):
+    folder = tmp_path_factory.mktemp("raw")
+    cut = data.draw(st.integers(0, len(times)))
+    parts = [part for part in (times[:cut], times[cut:]) if part]
+    first = 0
+    for part in parts:
+        store(folder, batch(first, numbered(first, first + len(part)), part))
+        first += len(part)
+    found = {r.first_offset + i: t for r in runs_in(folder) for i, t in enumerate(r.timestamps_ms.tolist())}
+    assert found == dict(enumerate(times))
+
+
+def test_posts_that_something_else_archived_have_no_timestamps():
+    data = zstandard.compress(b"a\nb\n")
+    run = read_object(f"raw/posts-3-{7:020d}.ndjson.zst", data)
+    assert (run.partition, run.first_offset, run.values) == (3, 7, [b"a", b"b"])
+    assert run.timestamps_ms.tolist() == [archive.NO_TIMESTAMP] * 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 20, -1])
+def test_an_object_that_is_cut_off_is_broken(tmp_path, cut):
+    store(tmp_path, batch(0, numbered(0, 50)), batch(50, numbered(50, 99)))
+    (url, *_) = lake.find(str(tmp_path))
+    with pytest.raises(archive.BrokenObjectError, match="broken object"):
+        read_object(url, lake.get(url)[:cut])
 
 
 def test_other_objects_are_refused():

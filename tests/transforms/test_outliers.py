@@ -1,32 +1,18 @@
-"""Scoring of panes, and what is announced and retracted."""
+"""What is announced of a pane, and retracted."""
 
 from __future__ import annotations
 
 import json
-from functools import partial
 
-import apache_beam as beam
 import msgspec
 import numpy as np
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.testing.test_pipeline import TestPipeline
-from apache_beam.testing.test_stream import TestStream
-from apache_beam.testing.util import assert_that
 
 from detection.baselines import BaselineTable, keyword_hashes
-from detection.threshold import ThresholdDetector
-from transforms.baselines import FixedBaselines
+from detection.threshold import NoState, ThresholdDetector
 from transforms.mentions import MentionBatch
-from transforms.outliers import (
-    REMEMBERED_SECONDS,
-    Announced,
-    ScoredWindow,
-    ScoreWindows,
-    TrackOutliers,
-    retract,
-    score_window,
-)
+from transforms.outliers import REMEMBERED_SECONDS, Announced, ScoredWindow, retract
 from transforms.packing import PackedCoder
+from transforms.scoring import score_pane
 from transforms.windows import CountedWindow, Pane
 
 START = 1_600_000_200
@@ -47,8 +33,12 @@ def window(pane: Pane, posts: int, start: int = START, **mentions: int) -> Count
     return CountedWindow(0, pane, batch)
 
 
+def score(pane: CountedWindow, table: BaselineTable) -> ScoredWindow:
+    return score_pane(pane, table, ThresholdDetector(), NoState(), take_in=False)[0]
+
+
 def scored(pane: Pane, posts: int, start: int = START, **mentions: int) -> ScoredWindow:
-    return score_window(window(pane, posts, start, **mentions), TABLE, ThresholdDetector())
+    return score(window(pane, posts, start, **mentions), TABLE)
 
 
 def told(result: ScoredWindow) -> dict[str, str]:
@@ -70,10 +60,7 @@ def test_status_follows_the_pane():
 
 
 def test_no_baseline_no_outlier():
-    assert (
-        score_window(window(Pane.LATE, 9, dance=999), BaselineTable.empty("threshold"), ThresholdDetector()).outliers
-        == []
-    )
+    assert score(window(Pane.LATE, 9, dance=999), BaselineTable.empty("threshold")).outliers == []
     assert scored(Pane.LATE, 9).outliers == []
 
 
@@ -145,35 +132,3 @@ def test_coder_round_trip():
     assert again.outliers == one.outliers
     assert again.age == one.age == (2, 500)
     assert again.window.counts.keywords == ("dance", "ramen")
-
-
-def test_in_a_pipeline_windows_are_scored_with_the_baselines_of_the_worker():
-    def same(actual: list[ScoredWindow]) -> None:
-        assert sorted((one.window.counts.window_start, tuple(told(one).items())) for one in actual) == [
-            (START, (("dance", "confirmed"),)),
-            (START + 900, ()),
-        ]
-
-    with TestPipeline() as pipeline:
-        windows = pipeline | beam.Create(
-            [(0, window(Pane.ON_TIME, 9, dance=20)), (0, window(Pane.ON_TIME, 9, START + 900, dance=2))]
-        ).with_output_types(tuple[int, CountedWindow])
-        assert_that(windows | ScoreWindows(ThresholdDetector(), partial(FixedBaselines, TABLE)) | TrackOutliers(), same)
-
-
-def test_in_a_stream_what_was_announced_is_kept_per_shard():
-    events = (
-        TestStream(coder=beam.coders.PickleCoder())
-        .advance_watermark_to(START)
-        .add_elements([(0, scored(Pane.EARLY, 100, dance=20))])
-        .add_elements([(1, scored(Pane.ON_TIME, 200))])
-        .add_elements([(0, scored(Pane.ON_TIME, 200, dance=2))])
-        .advance_watermark_to_infinity()
-    )
-
-    def same(actual: list[dict[str, str]]) -> None:
-        assert sorted(actual, key=str) == sorted([{"dance": "provisional"}, {}, {"dance": "retracted"}], key=str)
-
-    with TestPipeline(options=PipelineOptions(["--streaming"])) as pipeline:
-        keyed = pipeline | events | beam.Map(lambda pair: pair).with_output_types(tuple[int, ScoredWindow])
-        assert_that(keyed | TrackOutliers() | beam.Map(told), same)

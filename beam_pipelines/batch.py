@@ -1,0 +1,70 @@
+"""Running bounded pipelines, one after another: on the DirectRunner with a process per core, or on Flink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+
+from beam_pipelines import flink
+from beam_pipelines.job_server import EMBEDDED, JobServer
+
+_DIRECT = {
+    "direct_running_mode": "multi_processing",
+    "direct_num_workers": "0",  # as many as there are cores
+    "default_sdk_harness_log_level": "ERROR",  # its workers tell at length how they start and end,
+}
+
+
+class BatchRunner:
+    """Runs pipelines by the options of a command line.
+
+    Args:
+        argv: the command line; options that it does not give get their defaults.
+        job_name: the default of ``--job_name``.
+    """
+
+    def __init__(self, argv: Sequence[str], job_name: str) -> None:
+        self.on_flink = flink.wants_flink(argv)
+        arguments = list(argv)
+        if self.on_flink:
+            arguments = flink.with_defaults(
+                [*argv, *([] if flink.option(argv, "job_name") else [f"--job_name={job_name}"])]
+            )
+        elif not flink.option(argv, "runner") or flink.option(argv, "runner") == "DirectRunner":
+            arguments += [f"--{name}={value}" for name, value in _DIRECT.items() if not flink.option(argv, name)]
+        self.arguments = arguments
+        self._server: JobServer | None = None
+
+    def __enter__(self) -> Self:
+        if self.on_flink:
+            details = PipelineOptions(self.arguments).get_all_options()
+            master = details["flink_master"]
+            if master != EMBEDDED:
+                flink.Cluster(master).check_slots(int(details["parallelism"]))
+            self._server = JobServer(flink.job_server_jar(), master)
+            self._server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.__exit__(kind, error, trace)
+
+    def run(self, build: Callable[[beam.Pipeline], object]) -> None:
+        """Build a pipeline, run it and wait for its end; what a step raised is raised here."""
+        options = PipelineOptions(self.arguments)
+        if self._server is not None:
+            options.view_as(PortableOptions).job_endpoint = self._server.job_endpoint
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline)
+        result = pipeline.run()
+        try:
+            result.wait_until_finish()
+        except KeyboardInterrupt:
+            result.cancel()
+            raise

@@ -1,0 +1,1 @@
+"""What the daily parse costs."""
