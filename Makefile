@@ -5,11 +5,14 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 UV_VERSION := 0.13.9
+LOCK := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --generate-hashes
 READY := $(VENV)/.ready
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_READY := $(AIRFLOW_VENV)/.ready
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(READY) ## Install the pinned Python environment and build the jars (once)
@@ -25,7 +28,8 @@ $(READY): requirements.lock local/kafka-broker/pom.xml flink-conf/job-server/pom
 
 .PHONY: lock
 lock: ## Pin every dependency of pyproject.toml again, with hashes
-	$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --generate-hashes --all-extras pyproject.toml -o requirements.lock
+	$(LOCK) --all-extras pyproject.toml -o requirements.lock
+	$(LOCK) --group airflow -o requirements-airflow.lock
 
 .PHONY: up down status logs
 up: setup ## Start Kafka, Flink, Postgres and S3 on this machine
@@ -41,6 +45,31 @@ logs: ## Show the ends of the logs
 demo: setup ## A simulated day through Kafka, Flink, S3 and Postgres, then a summary
 	@$(RUN) -m local.demo
 
+.PHONY: alerts
+alerts: setup ## Send alerts until Ctrl-C; the channels are set in .env (docs/alerts.md)
+	@$(RUN) -m alerts
+
+.PHONY: airflow-setup airflow airflow-test
+airflow-setup: $(AIRFLOW_READY) ## Install Airflow into an environment of its own (1.5 GB, once)
+
+$(AIRFLOW_READY): requirements-airflow.lock | setup
+	test -x $(AIRFLOW_VENV)/bin/python || $(PYTHON) -m venv $(AIRFLOW_VENV)
+	UV_LINK_MODE=copy $(VENV)/bin/uv pip sync --quiet --python $(AIRFLOW_VENV)/bin/python requirements-airflow.lock
+	@touch $(AIRFLOW_READY)
+
+airflow: airflow-setup ## Start Airflow with the daily batch, show its address and login; Ctrl-C stops it
+	@$(RUN) -m local.airflow
+airflow-test: airflow-setup ## Run the daily batch by Airflow on a stack of its own, and check what it wrote
+	$(RUN) -m pytest tests/dags tests/local/test_airflow.py tests/integration/test_airflow.py
+
+.PHONY: dashboard
+dashboard: setup ## Serve the web page and its API; `make up` or `make demo` first
+	@$(RUN) -m dashboard
+
+.PHONY: browser
+browser: setup ## Find Chromium for the browser tests, or install it where apt and root are at hand
+	@$(RUN) -m local.browser
+
 .PHONY: lint format
 lint: setup ## Lint and check types
 	$(VENV)/bin/ruff check .
@@ -50,14 +79,14 @@ format: setup ## Format the code
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
 .PHONY: test test-fast
-test: lint ## Lint, types and all tests, on a stack of their own
+test: lint browser airflow-setup ## Lint, types and all tests, on a stack of their own
 	$(RUN) -m pytest
 test-fast: setup ## The tests that need no server
 	$(RUN) -m pytest -m "not integration"
 
 .PHONY: bench-detector
 bench-detector: setup ## Measure the detector against its peers, with its costs
-	$(RUN) -m benchmarks.detector --output build/detector.md
+	$(RUN) -m benchmarks.detector --output build/detector/report.md
 
 .PHONY: bench
 bench: setup ## Measure throughput: raw limit, counting, full stream, with both sources

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from beam_pipelines.backtest_input import Counts, parse_time, read_counts, read_totals
+from beam_pipelines.detectors import DEFAULT_ALERTS_PER_DAY, DEFAULT_DETECTOR, DETECTORS
 from beam_pipelines.errors import start
 from detection import incidents
 from detection.baselines import BaselineTable, keyword_hashes
@@ -30,9 +31,6 @@ from detection.keyword_detector import KeywordDetector, hourly_volume
 from detection.threshold import ThresholdDetector
 
 AnyDetector = KeywordDetector | ThresholdDetector
-
-DETECTORS = ("return_period", "threshold")
-"""The detectors that a backtest can run; the first is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,11 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     parser.add_argument("--window_minutes", type=int, default=15, help="length of a window; 15 is the one supported")
     parser.add_argument("--history_days", type=int, default=28, help="days before a day that its baseline sees")
     parser.add_argument("--evaluate_from", metavar="ISO", help="write windows from this time on, e.g. 2021-03-29")
-    parser.add_argument("--detector", choices=DETECTORS, default=DETECTORS[0], help="what scores")
+    parser.add_argument("--detector", choices=sorted(DETECTORS), default=DEFAULT_DETECTOR, help="what scores")
     parser.add_argument("--all_windows", action="store_true", help="also write windows without mentions")
-    parser.add_argument("--alerts_per_day", type=float, default=100.0, help="incidents a day to aim at, all keywords")
+    parser.add_argument(
+        "--alerts_per_day", type=float, default=DEFAULT_ALERTS_PER_DAY, help="incidents a day to aim at, all keywords"
+    )
     args = parser.parse_args(argv)
     if args.window_minutes * 60 != WINDOW_SECONDS:
         parser.error(
@@ -300,7 +300,7 @@ def backtest(config: Config) -> int:
     counts = read_counts(config.counts, WINDOW_SECONDS, say)
     totals = read_totals(config.totals, WINDOW_SECONDS) if config.totals else {}
     detector: AnyDetector
-    if config.detector == "threshold":
+    if config.detector == ThresholdDetector.name:
         detector = ThresholdDetector(history_days=min(config.history_days, 7))
     else:
         detector = KeywordDetector(config.alerts_per_day, config.history_days)

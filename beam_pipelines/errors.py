@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -17,7 +18,8 @@ class UserError(Exception):
 
 
 def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a main program: settings from ``.env``, one line for a user's error, 130 for Ctrl-C."""
+    """Run a main program: settings from ``.env``, one line for a user's error, 130 for Ctrl-C or a request to stop."""
+    signal.signal(signal.SIGTERM, _interrupt_once)
     load_dotenv(ROOT / ".env")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # What its client tries before it gives up is told once, as the error.
@@ -35,3 +37,9 @@ def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _interrupt_once(number: int, _: object) -> NoReturn:
+    """Take a supervisor's request to stop as Ctrl-C; what is cancelled then is not disturbed by a second request."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

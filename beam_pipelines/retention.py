@@ -21,6 +21,7 @@ _BY_DATE: Final = "keyword_daily challenge_daily music_daily trends uncounted co
 _BY_TIME: Final = {
     "window_totals": "window_start",
     "outliers": "window_start",
+    "incidents": "closed_at",
     "dead_letters": "seen_at",
 }
 

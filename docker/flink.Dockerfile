@@ -23,6 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip install --no-deps --require-hashes --compile-bytecode --excludes container-excludes.txt \
        --requirements requirements.lock
 
+COPY alerts alerts/
 COPY beam_pipelines beam_pipelines/
 COPY dashboard dashboard/
 COPY detection detection/

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from local import jars, stack
+from local import jars, stack, web
 from local import settings as configuration
 from local.settings import Settings, StackError
 
@@ -87,7 +87,8 @@ def _provision(settings: Settings, _: argparse.Namespace, console: Console) -> i
 
 def _down(settings: Settings, _: argparse.Namespace, console: Console) -> int:
     with console.status("stopping …"):
-        stopped = stack.down(settings)
+        stopped = web.down(settings)
+        stopped = stack.down(settings) or stopped
     console.print("stopped" if stopped else "nothing was running")
     return 0
 

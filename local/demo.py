@@ -3,9 +3,11 @@
     python -m local.demo            # what `make demo` runs
 
 The stack starts (or goes on), baselines are learnt from fourteen simulated days, the posts of yesterday go into Kafka,
-the stream runs on Flink. At the end every post is accounted for, here and in build/demo.json; the exit code says whether
-one was lost or no event was found. Stack and job stay up: `make down` ends them. A second run starts from empty tables,
-topics and lake again.
+the stream runs on Flink. Every post is accounted for. Then the daily batch parses the day from the archive, compares its
+counts with the stream's and publishes new baselines; posts sent now are judged by these. The dashboard starts. Facts are
+in build/demo.json; the exit code says whether a post was lost, stream and batch differ without a cause, or no event was
+found. Stack, job and dashboard stay up: `make down` ends them. A second run starts from empty tables, topics and lake
+again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +31,18 @@ from rich.table import Table
 from beam_pipelines.errors import UserError
 from beam_pipelines.flink import TERMINAL_STATES, Cluster
 from feed.files import read_lines
-from local import accounting, reset, stack
+from local import accounting, reset, stack, web
 from local import settings as configuration
 from local.settings import ROOT, Settings, StackError
+from transforms.posts import Rejected, decode_counted
 
 FOLDER = ROOT / "build" / "demo"
 REPORT = ROOT / "build" / "demo.json"
 JOB = "tiktok-stream"
 HISTORY_DAYS = 14
 PATIENCE_SECONDS = 90
+FAR_AHEAD_MS = 2**52
+"""The producer takes a record's time from the post: none lies ahead of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,14 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace, console: Console) -> int:
-    date = (datetime.now(UTC) - timedelta(days=1)).date()
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     FOLDER.mkdir(parents=True, exist_ok=True)
     day, truth = FOLDER / "day.ndjson.zst", FOLDER / "truth.ndjson"
     counts, totals = FOLDER / "counts.csv.gz", FOLDER / "totals.csv.gz"
     began = time.monotonic()
-    _step(console, f"simulating {date} (UTC) and the {HISTORY_DAYS} days before it")
+    _step(console, f"simulating {yesterday} (UTC) and the {HISTORY_DAYS} days before it")
     _python(
-        "feed.simulate", "--date", str(date), "--posts", str(options.posts), "--seed", str(options.seed),
+        "feed.simulate", "--date", str(yesterday), "--posts", str(options.posts), "--seed", str(options.seed),
         "--output", str(day), "--truth", str(truth),
         "--history", str(HISTORY_DAYS), "--counts", str(counts), "--totals", str(totals),
     )  # fmt: skip
@@ -82,15 +88,84 @@ def _run(settings: Settings, options: argparse.Namespace, console: Console) -> i
     _step(console, "sending the day's posts to Kafka")
     _python("feed.produce", str(day), "--send_unreadable")
     _step(console, "starting the stream on Flink")
-    _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=10")
+    _python(
+        "beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=10",
+        "--baselines_every_seconds=10",
+    )  # fmt: skip
     expected = accounting.Recount.of(read_lines([str(day)]))
     connection = psycopg2.connect("")
     found = _watch(connection, expected, settings, console)
     report = _account(connection, expected, truth, found, settings)
+    _step(console, "the daily batch: the day's archive into Postgres")
+    _python("beam_pipelines.parse", "--date", str(yesterday))
+    _step(console, "trends, and new baselines with the day in them")
+    _python("beam_pipelines.stats", "--date", str(yesterday), "--counts", str(counts), "--totals", str(totals))
+    _step(console, "comparing the stream's counts with the batch's")
+    report["parity"] = _parity(connection, yesterday)
+    _step(console, "sending posts as if posted now: the running stream judges them by the new baselines")
+    report["judged_by_new_baselines"] = _live(connection, day, console)
+    report["dashboard"] = web.up(settings, console.print)
     report["seconds"] = round(time.monotonic() - began, 1)
     REPORT.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
     _show(report, settings)
-    return 0 if not report["lost"] and report["events_found"] else 1
+    good = not report["lost"] and report["events_found"] and not report["parity"]["unexplained"]
+    return 0 if good and report["judged_by_new_baselines"] else 1
+
+
+def _parity(connection: Any, day: date) -> dict[str, int]:
+    # Its exit code says what the report says too.
+    subprocess.run([sys.executable, "-m", "beam_pipelines.parity", "--date", str(day)], cwd=ROOT, check=False)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT keyword_windows, equal, late, duplicate, missing, unexplained FROM parity_days WHERE date = %s",
+            (day,),
+        )
+        return dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
+
+
+def _live(connection: Any, day: Path, console: Console) -> list[dict[str, Any]]:
+    """Send the posts of the day's strongest window again, as if posted now, and wait for what the stream says of them.
+
+    Returns:
+        Outliers of now, with the version of the baselines they were judged by, which is the newest.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM window_start)::bigint FROM outliers WHERE status <> 'retracted' "
+            "ORDER BY excess DESC LIMIT 1"
+        )
+        strongest = cursor.fetchone()
+        cursor.execute("SELECT max(version) FROM baseline_versions")
+        (version,) = cursor.fetchone()
+    if strongest is None:
+        return []
+    live = FOLDER / "live.ndjson"
+    with live.open("wb") as file:
+        for line in read_lines([str(day)]):
+            with suppress(Rejected):
+                if decode_counted(line, FAR_AHEAD_MS).window_start == strongest[0]:
+                    file.write(line + b"\n")
+    began = datetime.now(UTC) - timedelta(minutes=15)
+    _python("feed.produce", str(live), "--time", "now")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT keyword, mentions, expected, severity, status, baseline_version FROM outliers "
+                "WHERE window_start > %s AND baseline_version = %s ORDER BY score DESC LIMIT 5",
+                (began, version),
+            )
+            found = [dict(zip((column.name for column in cursor.description), row, strict=True)) for row in cursor]
+        if found:
+            for outlier in found:
+                console.print(
+                    f"  {outlier['keyword']}: {outlier['mentions']} mentions, {outlier['expected']:.1f} expected, "
+                    f"{outlier['status']}, baselines version {outlier['baseline_version']}",
+                    markup=False,
+                )
+            return found
+        time.sleep(1)
+    return []
 
 
 def _step(console: Console, what: str) -> None:
@@ -193,6 +268,13 @@ def _show(report: dict[str, Any], settings: Settings) -> None:
         facts.add_row(name.replace("_", " "), f"{report[name]:,}")
     facts.add_row("archive byte for byte what was sent", "yes" if report["archive_identical"] else "NO")
     facts.add_row("events found", f"{report['events_found']} of {len(report['events'])}")
+    parity = report["parity"]
+    facts.add_row(
+        "counts of stream and batch",
+        f"{parity['equal']:,} of {parity['keyword_windows']:,} equal; {parity['late']:,} late, "
+        f"{parity['duplicate']:,} duplicate, {parity['missing']:,} missing, {parity['unexplained']:,} unexplained",
+    )
+    facts.add_row("judged by the new baselines", f"{len(report['judged_by_new_baselines'])} outliers of now")
     facts.add_row("took", f"{report['seconds']} s")
     console.print(facts)
     top = Table("keyword", "window (UTC)", "mentions", "expected", "score", "severity", title="Most unusual")
@@ -211,11 +293,15 @@ def _show(report: dict[str, Any], settings: Settings) -> None:
         mark = "yes" if event["found"] else "no"
         injected.add_row(event["keyword"], event["shape"], event["cause"], event["start"][11:16], mark)
     console.print(injected)
-    console.print(f"Flink's web UI: http://{settings.flink}    facts: {REPORT.relative_to(ROOT)}    to stop: make down")
+    console.print(
+        f"dashboard: {report['dashboard']}    Flink's web UI: http://{settings.flink}    "
+        f"facts: {REPORT.relative_to(ROOT)}    to stop: make down"
+    )
     console.print(
         "SQL to try (set -a; . ./.env; set +a; psql):\n"
         "  SELECT keyword, window_start, mentions, expected, severity FROM outliers ORDER BY score DESC LIMIT 20;\n"
-        "  SELECT window_start, posts FROM window_totals ORDER BY window_start;"
+        "  SELECT keyword, mentions, usual, growth FROM trending_keywords ORDER BY growth DESC NULLS LAST LIMIT 20;\n"
+        "  SELECT challenge, posts, engagement FROM challenge_daily ORDER BY posts DESC LIMIT 20;"
     )
 
 

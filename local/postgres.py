@@ -23,6 +23,8 @@ from local.settings import ROOT, Login, Settings, StackError
 
 WRITER_ROLE = "tiktok_writer_role"
 READER_ROLE = "tiktok_reader_role"
+ALERTS_ROLE = "tiktok_alerts_role"
+EDITOR_ROLE = "tiktok_editor_role"
 
 _SERVER = {
     "listen_addresses": "127.0.0.1",
@@ -69,7 +71,13 @@ def provision(settings: Settings) -> list[str]:
     if applied:
         done.append(f"applied {applied} migration{'s' * (applied != 1)}")
     with _Session(settings, settings.admin, settings.database) as cursor:
-        for role, login in ((WRITER_ROLE, settings.writer), (READER_ROLE, settings.reader)):
+        logins = {
+            WRITER_ROLE: settings.writer,
+            READER_ROLE: settings.reader,
+            EDITOR_ROLE: settings.editor,
+            ALERTS_ROLE: settings.alerts,
+        }
+        for role, login in logins.items():
             if not _role_exists(cursor, role):
                 cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
             if _create_login(cursor, login):

@@ -12,9 +12,13 @@ from local import stack
 from local.settings import Settings
 from transforms import lake
 
-TABLES = (
-    "outliers", "incidents", "keyword_windows", "window_totals", "baselines", "baseline_tables", "baseline_versions",
-)  # fmt: skip
+TABLES = tuple(
+    """
+    outliers incidents keyword_windows streamed_windows window_totals baselines baseline_tables baseline_versions
+    posts keyword_daily challenge_daily music_daily dead_letters trends uncounted common_hashtags parsed_days parse_runs
+    parity_days staged_chunks staged_challenges staged_music staged_dead_letters staged_totals staged_uncounted
+    """.split()
+)
 
 
 def cancel_jobs(settings: Settings, name: str | None = None) -> None:

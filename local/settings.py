@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +17,15 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "cache"
 
-SECRETS = ("PGPASSWORD", "PGREADER_PASSWORD", "PGADMIN_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRETS = (
+    "PGPASSWORD",
+    "PGREADER_PASSWORD",
+    "PGALERTS_PASSWORD",
+    "PGEDITOR_PASSWORD",
+    "PGADMIN_PASSWORD",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 _PLACEHOLDER = "<random>"
 _LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -76,9 +84,14 @@ class Settings:
     admin: Login
     writer: Login
     reader: Login
+    alerts: Login
+    editor: Login
 
     s3: Address
     bucket: str
+
+    airflow: Address
+    dashboard: Address
 
     @property
     def run_dir(self) -> Path:
@@ -118,10 +131,15 @@ def load(environment: Mapping[str, str] | None = None, *, create: bool = False, 
 
 
 def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
-    """Create ``path`` (mode 0600) from ``example``, or fill in the placeholders left in it; tell if it was written."""
-    text = (path if path.exists() else example).read_text(encoding="utf-8")
+    """Create ``path`` (mode 0600) from ``example``, or give it the secrets that it lacks; tell if it was written."""
+    template = example.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.exists() else template
+    # A file from before a secret was invented gets it now.
+    for name in re.findall(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", template):
+        if not re.search(rf"(?m)^#?\s*{name}=", text):
+            text = f"{text.rstrip()}\n{name}={_PLACEHOLDER}\n"
     filled = re.sub(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", lambda match: f"{match[1]}={secrets.token_hex(16)}", text)
-    if path.exists() and filled == text:
+    if path.exists() and filled == path.read_text(encoding="utf-8"):
         return False
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
@@ -163,8 +181,15 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         admin=Login("postgres", env["PGADMIN_PASSWORD"]),
         writer=Login(env["PGUSER"], env["PGPASSWORD"]),
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
+        alerts=Login(env["PGALERTS_USER"], env["PGALERTS_PASSWORD"]),
+        editor=Login(env["PGEDITOR_USER"], env["PGEDITOR_PASSWORD"]),
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
+        airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),
+        # It may listen on every address; from this machine it is reached on this one.
+        dashboard=replace(
+            _address(env, "DASHBOARD_ADDRESS", env["DASHBOARD_ADDRESS"], anywhere=True), host="127.0.0.1"
+        ),
     )
 
 

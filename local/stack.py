@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,13 @@ def _unheard(_: str) -> None:
     pass
 
 
-def up(settings: Settings, say: Say = _unheard) -> None:
+def up(settings: Settings, say: Say = _unheard, only: Collection[str] | None = None) -> None:
     """Start what does not run, wait until all is well, and make database, bucket and topics.
+
+    Args:
+        settings: of the stack.
+        say: hears of the progress.
+        only: names of the parts to start; all of them by default.
 
     Raises:
         StackError: a port is taken, a part crashed or did not become healthy in time.
@@ -48,32 +53,43 @@ def up(settings: Settings, say: Say = _unheard) -> None:
     for folder in (settings.run_dir, settings.log_dir):
         folder.mkdir(parents=True, exist_ok=True)
     settings.run_dir.chmod(0o700)
-    with _only_one(settings):
-        supervisor = Supervisor(settings)
-        parts = describe(settings)
-        launches = [(part, part.launch(say)) for part in parts]
+    with only_one(settings):
         environment = {**settings.environment, **storage.server_environment(settings)}
-        if supervisor.write(launches, _relevant(settings)):
-            message = "the stack runs with other settings: `python -m local down` first, then `up` again"
-            raise StackError(message)
-        if supervisor.processes() is None:
-            if orphans := supervisor.stop_orphans():
-                say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
-            _require_free_ports(parts)
-            supervisor.start(environment)
-        began = time.monotonic()
-        for part in parts:
-            _wait(part, supervisor, settings.start_timeout, say, began)
-        provision(settings, say)
+        parts = [part for part in describe(settings) if only is None or part.name in only]
+        start(settings, parts, environment, say)
+        provision(settings, say, only)
 
 
-def provision(settings: Settings, say: Say) -> None:
+def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, str], say: Say) -> None:
+    """Start those of ``parts`` that do not run, and wait until all are well.
+
+    Raises:
+        StackError: a port is taken, a part crashed or did not become healthy in time.
+    """
+    supervisor = Supervisor(settings)
+    launches = [(part, part.launch(say)) for part in parts]
+    if supervisor.write(launches, _relevant(settings)):
+        message = "the stack runs with other settings: `python -m local down` first, then `up` again"
+        raise StackError(message)
+    if supervisor.processes() is None:
+        if orphans := supervisor.stop_orphans():
+            say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
+        _require_free_ports(parts)
+        supervisor.start(environment)
+    began = time.monotonic()
+    for part in parts:
+        _wait(part, supervisor, settings.start_timeout, say, began)
+
+
+def provision(settings: Settings, say: Say, only: Collection[str] | None = None) -> None:
     """Create what is missing inside the servers: database, tables, logins, topics, bucket."""
-    for done in postgres.provision(settings):
-        say(f"Postgres: {done}")
-    if storage.create_bucket(settings):
+    wanted = {"postgres", "s3", "kafka"} if only is None else set(only)
+    if "postgres" in wanted:
+        for done in postgres.provision(settings):
+            say(f"Postgres: {done}")
+    if "s3" in wanted and storage.create_bucket(settings):
         say(f"S3: created the bucket {settings.bucket}")
-    if topics := kafka.create_topics(settings):
+    if "kafka" in wanted and (topics := kafka.create_topics(settings)):
         say(f"Kafka: created {', '.join(topics)}")
 
 
@@ -81,7 +97,7 @@ def down(settings: Settings) -> bool:
     """Stop everything that belongs to this stack; tell if anything ran."""
     if not settings.run_dir.exists():
         return False
-    with _only_one(settings):
+    with only_one(settings):
         supervisor = Supervisor(settings)
         stopped = supervisor.stop()
         return bool(supervisor.stop_orphans()) or stopped
@@ -93,10 +109,10 @@ def free_port_environment(stack_dir: Path) -> dict[str, str]:
     Give them to ``settings.load``, with ``PATH`` and the like, or to a child process.
     """
     with ExitStack() as held:  # all at once, or the kernel could give one port twice
-        probes = [held.enter_context(socket.socket()) for _ in range(6)]
+        probes = [held.enter_context(socket.socket()) for _ in range(7)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
-        kafka_port, controller, rest, rpc, database, s3 = (probe.getsockname()[1] for probe in probes)
+        kafka_port, controller, rest, rpc, database, s3, dashboard = (probe.getsockname()[1] for probe in probes)
     return {
         "STACK_DIR": str(stack_dir.resolve()),
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_port}",
@@ -106,6 +122,7 @@ def free_port_environment(stack_dir: Path) -> dict[str, str]:
         "PGHOST": "127.0.0.1",
         "PGPORT": str(database),
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3}",
+        "DASHBOARD_ADDRESS": f"127.0.0.1:{dashboard}",
         **{name: secrets.token_hex(16) for name in SECRETS},
     }
 
@@ -187,7 +204,7 @@ def _require_free_ports(parts: Sequence[Part]) -> None:
 
 
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
+def only_one(settings: Settings) -> Iterator[None]:
     """Keep two `up` or `down` of the same stack from working at the same time."""
     with (settings.run_dir / "lock").open("w") as lock:
         try:

@@ -33,6 +33,19 @@ def stack() -> Iterator[Settings]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Settings]:
+    """Postgres alone, migrated, with its logins; nothing is put into ``os.environ``."""
+    folder = ROOT / "build" / f"test-postgres-{os.getpid()}"
+    settings = configuration.load({**os.environ, **embedded.free_port_environment(folder)})
+    try:
+        embedded.up(settings, lambda line: print(line, flush=True), only={"postgres"})
+        yield settings
+    finally:
+        embedded.down(settings)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def lake_folder(tmp_path: Path) -> str:
     """An empty lake in a folder."""

@@ -20,10 +20,10 @@ from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun, read_object
 from transforms.copy_text import encode, text, time_of
 from transforms.post_rows import POST_COLUMNS, DailyTally, challenges_of, post_row
-from transforms.posts import Post, Rejected
+from transforms.posts import Post, Rejected, decode_post
 from transforms.records import MAX_BATCH
 from transforms.staging import Chunk, ParseRun, Stager, Target
-from transforms.survey import DUPLICATE, HOUR_MASK, SurveyedObject, decode_archived
+from transforms.survey import DUPLICATE, HOUR_MASK, SurveyedObject, source_times
 from transforms.windows import CountedWindow, Pane
 
 CHALLENGES: Final = Target("staged_challenges", ("date", "challenge", "posts", "engagement"))
@@ -89,10 +89,10 @@ def newest_before(run: ArchivedRun, before_ms: int) -> npt.NDArray[np.int64]:
 
 def read_part(part: Part, run: ArchivedRun, allowed_lateness_seconds: int) -> Iterator[PartLine | tuple[int, Rejected]]:
     """Read the lines of a part: a ``PartLine``, or the line's number and why it is dead."""
-    codes, before = part.found.coded(), newest_before(run, part.found.before_ms)
+    codes, before, times = part.found.coded(), newest_before(run, part.found.before_ms), source_times(run)
     for line in part.wanted().tolist():
         try:
-            post = decode_archived(run, line)
+            post = decode_post(run.values[line], times[line])
         except Rejected as rejected:
             yield line, rejected
             continue

@@ -120,8 +120,26 @@ _decode_counted = msgspec.json.Decoder(CountedPost).decode
 _decode_anything = msgspec.json.Decoder().decode
 
 
+def decode_counted(raw: bytes, timestamp_ms: int) -> CountedPost:
+    """Decode of one post what counting needs.
+
+    Args:
+        raw: the JSON as it came.
+        timestamp_ms: the source's own timestamp of the record, milliseconds.
+
+    Raises:
+        Rejected: the post cannot be used; it says why.
+    """
+    try:
+        post = _decode_counted(raw)
+    except _UNREADABLE:
+        post = _decode_leniently(raw)
+    _check(post, timestamp_ms)
+    return post
+
+
 def decode_post(raw: bytes, timestamp_ms: int) -> Post:
-    """Decode one post.
+    """Decode one post, with all that is known of it. It takes and rejects the same posts as ``decode_counted``.
 
     Args:
         raw: the JSON as it came.
@@ -133,7 +151,17 @@ def decode_post(raw: bytes, timestamp_ms: int) -> Post:
     try:
         post = _decode_strictly(raw)
     except _UNREADABLE:
-        post = _decode_leniently(raw)
+        try:
+            post = _decode_leniently(raw)
+        except Rejected:
+            # Text that is no UTF-8, where counting does not look: the post counts without it.
+            try:
+                counted = _decode_counted(raw)
+            except _UNREADABLE:
+                counted = None
+            if counted is None:
+                raise
+            post = Post(counted.item, counted.time_stamp)
     _check(post, timestamp_ms)
     return post
 
@@ -259,12 +287,7 @@ def decode_batch(batch: RawBatch) -> DecodedBatch:
     dead: list[DeadLetter] = []
     for i, (raw, timestamp_ms) in enumerate(zip(batch.values, batch.timestamps_ms, strict=True)):
         try:
-            try:
-                post = _decode_counted(raw)
-            except _UNREADABLE:
-                post = _decode_leniently(raw)
-            _check(post, timestamp_ms)
-            posts.append(post)
+            posts.append(decode_counted(raw, timestamp_ms))
         except Rejected as rejected:
             offset = batch.first_offset + i
             dead.append(

@@ -21,7 +21,7 @@ from apache_beam.metrics.metric import Metrics
 
 from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun, BrokenObjectError, read_object
-from transforms.posts import Post, Rejected, decode_post
+from transforms.posts import CountedPost, Post, Rejected, decode_counted, decode_post
 from transforms.readable import hashtags
 
 ELSEWHERE: Final = 31
@@ -122,24 +122,21 @@ class _Findings:
     sampled: int = 0
     tags: Counter[str] = field(default_factory=Counter)
 
-    def note(self, line: int, post: Post, hour: int) -> None:
+    def note(self, line: int, post: CountedPost, hour: int) -> None:
         self.codes[line] = hour
         self.live.append(line)
         self.ids.append(post.post_id)
         self.time_stamps.append(post.time_stamp)
-        if line % SAMPLE_EVERY == 0:
-            self.sampled += 1
-            self.tags.update(hashtags(post))
+
+    def sample(self, post: Post) -> None:
+        self.sampled += 1
+        self.tags.update(hashtags(post))
 
 
-def decode_archived(run: ArchivedRun, line: int) -> Post:
-    """Decode one line of an object as the stream decoded it.
-
-    Raises:
-        Rejected: the stream made a dead letter of it.
-    """
-    timestamp_ms = int(run.timestamps_ms[line])
-    return decode_post(run.values[line], NEVER_AHEAD_MS if timestamp_ms == NO_TIMESTAMP else timestamp_ms)
+def source_times(run: ArchivedRun) -> list[int]:
+    """Return the timestamp of each line by which it is judged to lie in the future, ms."""
+    times: list[int] = np.where(run.timestamps_ms == NO_TIMESTAMP, NEVER_AHEAD_MS, run.timestamps_ms).tolist()
+    return times
 
 
 def survey_run(url: str, run: ArchivedRun, day_start: int) -> tuple[SurveyedObject, list[tuple[int, Identities]]]:
@@ -154,9 +151,9 @@ def survey_run(url: str, run: ArchivedRun, day_start: int) -> tuple[SurveyedObje
         The findings, with no duplicate marked yet, and the identities of the day's posts by shard.
     """
     findings = _Findings(np.full(len(run.values), ELSEWHERE, np.uint8))
-    for line in range(len(run.values)):
+    for line, (raw, time_ms) in enumerate(zip(run.values, source_times(run), strict=True)):
         try:
-            post = decode_archived(run, line)
+            post = decode_counted(raw, time_ms)
         except Rejected:
             # Without a timestamp of its own a dead letter is in no hour; the first of the day keeps it from being lost.
             timestamp_ms = int(run.timestamps_ms[line])
@@ -167,6 +164,8 @@ def survey_run(url: str, run: ArchivedRun, day_start: int) -> tuple[SurveyedObje
         hour = _hour(post.time_stamp, day_start)
         if hour is not None:
             findings.note(line, post, hour)
+            if line % SAMPLE_EVERY == 0:
+                findings.sample(decode_post(raw, time_ms))
     surveyed = SurveyedObject(
         url=url,
         topic=run.topic,

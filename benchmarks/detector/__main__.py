@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detector import measure, ours, peers
+from benchmarks.detector import ladder, measure, ours, peers, plots
 from benchmarks.detector.brands import simulate_brands
 from benchmarks.detector.world import WORLDS, World, simulate, spec_of
 from detection.baselines import keyword_hashes
@@ -42,13 +42,14 @@ def _own_alarms(world: World, outcome: ours.Outcome) -> tuple[float, float]:
     return found / max(len(world.events), 1), float(false) / days * 10_000 / alarms.shape[1]
 
 
-def on_worlds(keywords: int, days: int, seed: int) -> Iterator[str]:
+def on_worlds(keywords: int, days: int, seed: int, folder: Path) -> Iterator[str]:
     """Yield the tables of simulated worlds."""
     yield f"## Simulated keywords ({keywords:,} a world, {days} days; recall at {measure.FALSE_PER_DAY:.0f} false a day)"
     yield ""
     budget = 100.0 * keywords / 10_000
     worst: dict[str, list[float]] = {}
     calibration: list[str] = []
+    observed: dict[str, list[float]] = {}
     for name in WORLDS:
         world = simulate(spec_of(name, keywords, days), seed)
         outcome = ours.run(world.names, world.counts, world.totals, KeywordDetector(budget))
@@ -60,6 +61,9 @@ def on_worlds(keywords: int, days: int, seed: int) -> Iterator[str]:
             shapes = ", ".join(f"{k} {v:.2f}" for k, v in found.by_shape.items())
             yield _row(peer, found.event_aupr, found.window_aupr, found.recall, shapes, found.delay)
             worst.setdefault(peer, []).append(found.event_aupr)
+        if name == "base":
+            curves = {p: measure.precision_recall(world, said[world.first_window :]) for p, said in scores.items()}
+            plots.precision_recall(curves, folder / "precision_recall.svg")
         recall, false = _own_alarms(world, outcome)
         yield ""
         yield f"Own alarms at the budget: recall {recall:.2f}, {false:.0f} false incidents a day per 10,000 keywords."
@@ -70,8 +74,11 @@ def on_worlds(keywords: int, days: int, seed: int) -> Iterator[str]:
         for low, high in ((0.0, 0.2), (0.2, 2.0), (2.0, 1e9)):
             some = (volume >= low) & (volume < high)
             if some.any():
-                rates = [float((p_values[:, some][quiet[:, some]] < p).mean() / p) for p in (1e-2, 1e-3, 1e-4)]
+                rates = [float((p_values[:, some][quiet[:, some]] < p).mean() / p) for p in plots.NOMINAL]
                 calibration.append(_row(name, f"{low:g}–{high:g}", *rates))
+                if name == "base":
+                    observed[f"{low:g} to {high:g} mentions a window"] = rates
+    plots.calibration(observed, folder / "calibration.svg")
     yield "### Mean and worst world (AUPR events)"
     yield from _heading("detector", "mean", "worst")
     for peer, areas in worst.items():
@@ -103,6 +110,19 @@ def on_brands(sets: int) -> Iterator[str]:
     yield ""
 
 
+def on_ladder(keywords: int, days: int, seed: int, sets: int, folder: Path) -> Iterator[str]:
+    """Yield the table of what each ingredient buys."""
+    yield f'## What each ingredient buys (world "base", {keywords:,} keywords; {sets} sets of brand series)'
+    yield ""
+    world = simulate(spec_of("base", keywords, days), seed)
+    rungs = ladder.climb(world, [simulate_brands(i) for i in range(sets)], 100.0 * keywords / 10_000)
+    yield from _heading("detector", "AUPR events", "AUPR windows", "recall", "brands")
+    for name, rung in rungs.items():
+        yield _row(name, rung.world.event_aupr, rung.world.window_aupr, rung.world.recall, rung.brands)
+    yield ""
+    plots.ladder({name: rung.world.event_aupr for name, rung in rungs.items()}, folder / "ladder.svg")
+
+
 def costs(keywords: int) -> Iterator[str]:
     """Yield the table of costs."""
     yield f"## Cost ({keywords:,} keywords, 28 days, one core)"
@@ -127,7 +147,7 @@ def costs(keywords: int) -> Iterator[str]:
         _, state = detector.step(window, table, state)
         elapsed += (time.perf_counter() - began) * (w >= 4)
         scored += len(state) * (w >= 4)
-    size = (len(state.to_bytes()) + len(table.to_bytes())) / len(state)
+    size = (2 * len(state.to_bytes()) + len(table.to_bytes())) / len(state)  # the stream keeps two states
     yield from _heading("what", "measured", "promised")
     yield _row("daily fit, µs per keyword and day", fit_seconds * 1e6 / keywords / 28, "≤ 43")
     yield _row("score and advance, µs per keyword and window", elapsed * 1e6 / scored, "≤ 2")
@@ -142,14 +162,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--days", type=int, default=42, help="days per simulated world (%(default)s)")
     parser.add_argument("--brand_sets", type=int, default=8, help="sets of ten brands (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the worlds (%(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("build/detector.md"), help="report (%(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("build/detector/report.md"),
+        help="report; its plots go beside it (%(default)s)",
+    )
     args = parser.parse_args(argv)
     lines = ["# The detector, measured", ""]
-    for part in (on_brands(args.brand_sets), costs(10_000), on_worlds(args.keywords, args.days, args.seed)):
+    folder = args.output.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = (
+        on_brands(args.brand_sets),
+        costs(10_000),
+        on_worlds(args.keywords, args.days, args.seed, folder),
+        on_ladder(args.keywords, args.days, args.seed, args.brand_sets, folder),
+    )
+    for part in parts:
         for line in part:
             print(line, flush=True)
             lines.append(line)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0
 

@@ -56,29 +56,46 @@ def average_precision(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bo
     return float(precision[hits].mean())
 
 
+def event_peaks(world: World, scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Return the largest score of each event, and of each four-hour stretch of a keyword outside events.
+
+    Args:
+        world: the world.
+        scores: float32[windows from ``first_window``, k].
+    """
+    first = world.first_window
+    outside = np.where((world.counts[:, first:] > 0).T, scores, -np.inf)
+    peaks = []
+    for event in world.events:
+        peaks.append(scores[event.start - first : event.end - first + 2, event.keyword].max())
+        outside[max(0, event.start - first) : event.end - first + ECHO, event.keyword] = -np.inf
+    windows = len(outside) // NEAR * NEAR
+    return np.array(peaks), outside[:windows].reshape(-1, NEAR, outside.shape[1]).max(axis=1).ravel()
+
+
+def precision_recall(world: World, scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return precision and recall over events, by descending score."""
+    found, quiet = event_peaks(world, scores)
+    order = np.argsort(-np.concatenate([found, quiet]), kind="stable")
+    hits = np.cumsum(order < len(found))
+    return hits / np.arange(1, len(hits) + 1), hits / max(len(found), 1)
+
+
 def on_world(world: World, scores: Scores) -> Detection:
     """Measure scores float32[windows from ``first_window``, k] on a world."""
     first = world.first_window
     mentioned = (world.counts[:, first:] > 0).T
     labels = world.labels[:, first:].T
-    outside = np.where(mentioned, scores, -np.inf)
-    peaks, shapes = [], []
-    for event in world.events:
-        peaks.append(scores[event.start - first : event.end - first + 2, event.keyword].max())
-        shapes.append(event.shape)
-        outside[max(0, event.start - first) : event.end - first + ECHO, event.keyword] = -np.inf
-    windows = len(outside) // NEAR * NEAR
-    quiet = outside[:windows].reshape(-1, NEAR, outside.shape[1]).max(axis=1).ravel()
-    found = np.array(peaks)
-    days = len(outside) / WINDOWS_PER_DAY
+    found, quiet = event_peaks(world, scores)
+    days = len(scores) / WINDOWS_PER_DAY
     allowed = int(FALSE_PER_DAY * world.counts.shape[0] / 10_000 * days)
     threshold = float(np.partition(quiet, -allowed - 1)[-allowed - 1])
     delays = [
         int(np.argmax(scores[e.start - first : e.end - first + 2, e.keyword] > threshold))
-        for e, peak in zip(world.events, peaks, strict=True)
+        for e, peak in zip(world.events, found, strict=True)
         if peak > threshold
     ]
-    shape = np.array(shapes)
+    shape = np.array([event.shape for event in world.events])
     return Detection(
         average_precision(scores[mentioned], labels[mentioned]),
         average_precision(np.concatenate([found, quiet]), np.arange(len(found) + len(quiet)) < len(found)),

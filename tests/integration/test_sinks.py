@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,3 +85,28 @@ def test_text_is_data_not_sql(connection: Any) -> None:
     hostile = "x'); DROP TABLE outliers; --"
     write_scored(connection, [pane(Pane.ON_TIME, 4, 3, hostile)], min_mentions=2)
     assert rows(connection)[1] == [(hostile, 3, 1)]
+
+
+def test_two_writers_may_make_the_same_days_partition(connection: Any) -> None:
+    """The second one has looked for it already, found nothing, and waits for the first."""
+    day = "SELECT ensure_day_partition('keyword_windows', '1999-12-31')"
+    errors: list[BaseException] = []
+    other = psycopg2.connect("")
+
+    def second() -> None:
+        try:
+            with other, other.cursor() as cursor:
+                cursor.execute("SELECT to_regclass('keyword_windows_19991231')")
+                cursor.execute(day)
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    with connection, connection.cursor() as cursor:
+        cursor.execute(day)
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive()
+    waiting.join(10)
+    other.close()
+    assert errors == []

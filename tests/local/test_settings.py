@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from local import settings as configuration
 from local.settings import SECRETS, StackError
@@ -58,6 +59,16 @@ def test_env_file_is_private_complete_and_kept(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not configuration.write_env_file(path)
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_secrets_that_an_older_env_file_lacks_are_added(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("PGPASSWORD=mine\n")
+    assert configuration.write_env_file(path)
+    written = dotenv_values(path)
+    assert written["PGPASSWORD"] == "mine"
+    assert all(len(written[name] or "") == 32 for name in configuration.SECRETS if name != "PGPASSWORD")
+    assert not configuration.write_env_file(path)
 
 
 def test_a_login_does_not_print_its_password(env: dict[str, str]) -> None:

@@ -229,3 +229,31 @@ def test_a_batch_is_parted_without_loss_and_in_order():
         (Reason.NOT_UTF8, 104, b"\xff", NOW * 1000 + 4),
     ]
     assert [d.key for d in dead] == ["posts-3-101", "posts-3-103", "posts-3-104"]
+
+
+@given(
+    broken=st.sampled_from(
+        [
+            b'"\xff"',
+            b"1",
+            b"null",
+            b"[]",
+            b'"x"',
+            b'{"userId":"\xff"}',
+            b'{"userId":7}',
+            b'[{"challengeName":"\xfe"}]',
+            b"{",
+        ]
+    ),
+    field=st.sampled_from(["authorInfos", "challengeInfoList", "musicInfos", "other"]),
+    where=st.sampled_from([b"", b"x"]),
+)
+def test_counting_and_decoding_in_full_take_the_same_posts(broken, field, where):
+    raw = b'{"itemInfos":{"id":"5","text":"dance"},"time_stamp":1600000000,"%s":%s}%s' % (field.encode(), broken, where)
+    counted, dead = decode_batch(RawBatch("t", 0, 0, [1_600_000_000_000], [raw]))
+    try:
+        whole = [decode_post(raw, 1_600_000_000_000)]
+    except Rejected:
+        whole = []
+    assert [(post.post_id, post.item.text) for post in whole] == [(post.post_id, post.item.text) for post in counted]
+    assert len(counted) + len(dead) == 1

@@ -1,0 +1,268 @@
+"""The outbox in Postgres: what is to be sent, by whom it is being sent, and what was sent.
+
+Messages are put in by one service at a time (an advisory lock), in one transaction with what was read of the incidents.
+They are taken out by any number of services, one message at a time: taking counts the attempt and makes the message due
+again after a while, so that it is not lost with a service that dies while it sends. Delivery is at least once; the
+message id, which stays the same, lets a receiver tell a repetition.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from alerts.incidents import Incident, Stage, candidates, with_evidence
+from alerts.policy import Add, Change, Revise, State, Told, Withdraw, plan
+
+KEEP_DAYS: Final = 90
+"""After so long a message that is done with is forgotten."""
+
+STALE_DAYS: Final = 7
+"""A message that was due for so long and not sent (its channel was not set up, or no service ran) is given up."""
+
+_ENQUEUE_LOCK: Final = 0x616C6572  # of advisory locks, which all programs of a database share
+
+_SILENCE = """
+    UPDATE alert_outbox o SET state = 'muted', finished_at = now() FROM alert_mutes m
+    WHERE o.state = 'pending' AND m.keyword = o.keyword AND (m.until IS NULL OR m.until > now())
+"""
+
+_ADD = """
+    INSERT INTO alert_outbox (incident_id, channel, event, stage, keyword, severity, incident, incident_at, state,
+        finished_at)
+    VALUES (%(incident_id)s, %(channel)s, %(event)s, %(stage)s, %(keyword)s, %(severity)s, %(incident)s,
+        %(incident_at)s, %(state)s, CASE WHEN %(state)s = 'muted' THEN now() END)
+"""
+
+_UNTRIED = "id = %(id)s AND state = 'pending' AND attempts = 0"
+
+_REVISE = f"""
+    UPDATE alert_outbox SET event = %(event)s, stage = %(stage)s, severity = %(severity)s, incident = %(incident)s,
+        incident_at = %(incident_at)s
+    WHERE {_UNTRIED}
+"""  # noqa: S608 - a text of our own
+
+# A message waits for those before it of its incident, so that nobody hears of the end first.
+_CLAIM = """
+    UPDATE alert_outbox SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
+    WHERE id = (
+        SELECT id FROM alert_outbox o
+        WHERE channel = %(channel)s AND state = 'pending' AND due_at <= now() AND severity <> ALL(%(held)s)
+            AND NOT EXISTS (
+                SELECT FROM alert_outbox e
+                WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id AND e.state = 'pending'
+            )
+        ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, message_id::text, event, incident, attempts, created_at, (
+        SELECT e.message_id::text FROM alert_outbox e
+        WHERE e.incident_id = alert_outbox.incident_id AND e.channel = alert_outbox.channel AND e.attempts > 0
+        ORDER BY e.id LIMIT 1
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message on its way.
+
+    Attributes:
+        id: its row.
+        message_id: what a receiver knows it by; the same in each attempt.
+        event: what it is for.
+        incident: the incident as it was when the message was made.
+        attempt: 1 for the first.
+        created_at: when it was made.
+        thread_id: ``message_id`` of the first message of the incident to this channel.
+        test: whether a person asked for it to see that it comes, and there is no such incident.
+    """
+
+    id: int
+    message_id: str
+    event: Stage
+    incident: Incident
+    attempt: int
+    created_at: datetime
+    thread_id: str
+    test: bool = False
+
+
+def open_channels(connection: Any, channels: Iterable[str]) -> None:
+    """Note when each channel came into use, give up what is stale, and forget what is old."""
+    with connection, connection.cursor() as cursor:
+        for channel in channels:
+            cursor.execute("INSERT INTO alert_channels (channel) VALUES (%s) ON CONFLICT DO NOTHING", (channel,))
+        cursor.execute(
+            "UPDATE alert_outbox SET state = 'failed', finished_at = now(), error = 'not sent within a week' "
+            "WHERE state = 'pending' AND due_at < now() - make_interval(days => %s)",
+            (STALE_DAYS,),
+        )
+        cursor.execute(
+            "DELETE FROM alert_outbox WHERE state <> 'pending' AND finished_at < now() - make_interval(days => %s)",
+            (KEEP_DAYS,),
+        )
+
+
+def enqueue(connection: Any, channels: Collection[str], severities: Collection[str]) -> int:
+    """Turn changes of incidents into messages, in one transaction.
+
+    Args:
+        connection: to Postgres.
+        channels: those in use, see ``open_channels``.
+        severities: those that are alerted.
+
+    Returns:
+        How many messages were added, revised or withdrawn; 0 also while another service is at it.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_ENQUEUE_LOCK,))
+        if not cursor.fetchone()[0]:
+            return 0
+        silence(cursor)
+        cursor.execute("SELECT channel, since FROM alert_channels WHERE channel = ANY(%s)", (list(channels),))
+        since = dict(cursor.fetchall())
+        found = candidates(cursor, severities)
+        told = _told(cursor, [incident.incident_id for incident in found])
+        changes = [
+            (incident, channel, change)
+            for incident in found
+            for channel, start in since.items()
+            if (change := plan(incident, told[incident.incident_id, channel], severities, start))
+        ]
+        full = {incident.incident_id: incident for incident, _, _ in changes}
+        full = {number: with_evidence(cursor, incident) for number, incident in full.items()}
+        for incident, channel, change in changes:
+            _apply(cursor, full[incident.incident_id], channel, change)
+    return len(changes)
+
+
+def silence(cursor: Any) -> None:
+    """Drop what is pending of muted keywords."""
+    cursor.execute(_SILENCE)
+
+
+def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: float) -> Message | None:
+    """Take the next message that is due, counting the attempt.
+
+    Args:
+        connection: to Postgres.
+        channel: for which channel.
+        held: severities that are not to be sent now.
+        lease_seconds: unless it is reported by then, the message is due again.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"channel": channel, "held": list(held), "lease": lease_seconds})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    number, message_id, event, snapshot, attempt, created_at, thread_id = row
+    try:
+        incident = msgspec.convert(snapshot, Incident)
+    except msgspec.ValidationError as error:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE alert_outbox SET state = 'failed', finished_at = now(), error = %s WHERE id = %s",
+                (f"made by another version of the program: {error}", number),
+            )
+        return claim(connection, channel, held, lease_seconds)
+    return Message(number, message_id, Stage(event), incident, attempt, created_at, thread_id or message_id)
+
+
+def sent(connection: Any, message: Message, note: str | None = None) -> None:
+    """Mark a message as sent; ``note`` says what was not quite right."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE alert_outbox SET state = 'sent', finished_at = now(), error = %s WHERE id = %s", (note, message.id)
+        )
+
+
+def failed(connection: Any, message: Message, error: str, retry_seconds: float | None) -> None:
+    """Report a failed attempt.
+
+    Args:
+        connection: to Postgres.
+        message: as it was claimed.
+        error: why.
+        retry_seconds: when to try again; ``None`` to give up.
+    """
+    with connection, connection.cursor() as cursor:
+        # The attempts tell whether the message is still ours: another service may have taken it since, and have sent it.
+        cursor.execute(
+            """
+            UPDATE alert_outbox SET error = %(error)s,
+                state = CASE WHEN %(retry)s::float8 IS NULL THEN 'failed' ELSE state END,
+                finished_at = CASE WHEN %(retry)s::float8 IS NULL THEN now() END,
+                due_at = now() + make_interval(secs => coalesce(%(retry)s, 0))
+            WHERE id = %(id)s AND state = 'pending' AND attempts = %(attempt)s
+            """,
+            {"error": error, "retry": retry_seconds, "id": message.id, "attempt": message.attempt},
+        )
+
+
+def retry_failed(connection: Any) -> int:
+    """Make every message that was given up due again; return how many."""
+    with connection, connection.cursor() as cursor:
+        # One attempt stays on the account: what was tried once must not change any more.
+        cursor.execute(
+            "UPDATE alert_outbox SET state = 'pending', attempts = 1, due_at = now(), finished_at = NULL "
+            "WHERE state = 'failed'"
+        )
+        return int(cursor.rowcount)
+
+
+def mute(connection: Any, keyword: str, seconds: float | None, reason: str | None) -> None:
+    """Mute a keyword, for so many seconds or until it is unmuted."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO alert_mutes (keyword, until, reason)
+            VALUES (%(keyword)s, now() + make_interval(secs => %(seconds)s::float8), %(reason)s)
+            ON CONFLICT (keyword) DO UPDATE SET until = excluded.until, reason = excluded.reason, created_at = now()
+            """,
+            {"keyword": keyword, "seconds": seconds, "reason": reason},
+        )
+        silence(cursor)
+
+
+def unmute(connection: Any, keyword: str) -> bool:
+    """Unmute a keyword; tell if it was muted."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM alert_mutes WHERE keyword = %s", (keyword,))
+        return bool(cursor.rowcount)
+
+
+def _told(cursor: Any, incident_ids: list[int]) -> defaultdict[tuple[int, str], list[Told]]:
+    told: defaultdict[tuple[int, str], list[Told]] = defaultdict(list)
+    cursor.execute(
+        "SELECT incident_id, channel, id, stage, state, attempts, incident_at FROM alert_outbox "
+        "WHERE incident_id = ANY(%s) ORDER BY id",
+        (incident_ids,),
+    )
+    for incident_id, channel, number, stage, state, attempts, incident_at in cursor.fetchall():
+        told[incident_id, channel].append(Told(number, Stage(stage), State(state), attempts, incident_at))
+    return told
+
+
+def _apply(cursor: Any, incident: Incident, channel: str, change: Change) -> None:
+    values = {
+        "incident_id": incident.incident_id,
+        "channel": channel,
+        "stage": incident.stage,
+        "keyword": incident.keyword,
+        "severity": incident.severity,
+        "incident": msgspec.json.encode(incident).decode(),
+        "incident_at": incident.updated_at,
+    }
+    # Between reading and writing the message may have been taken; the next round sees that.
+    match change:
+        case Add(event, state):
+            cursor.execute(_ADD, {**values, "event": event, "state": state})
+        case Revise(number, event):
+            cursor.execute(_REVISE, {**values, "id": number, "event": event})
+        case Withdraw(number):
+            cursor.execute(f"DELETE FROM alert_outbox WHERE {_UNTRIED}", {"id": number})  # noqa: S608 - our own text

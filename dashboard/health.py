@@ -1,0 +1,259 @@
+"""How the system is: whether windows arrive, what was rejected, which baselines judge, and how the batch stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from datetime import date as Date  # noqa: N812 - the field is called `date`
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from dashboard.database import Database, existing_tables
+from dashboard.problems import documented
+from dashboard.services import Reader
+from detection.counts import WINDOW_SECONDS
+
+router = APIRouter(tags=["health"])
+
+WINDOW = timedelta(seconds=WINDOW_SECONDS)
+LATE_AFTER = timedelta(minutes=20)
+"""Age of the newest window's start from which the stream counts as behind: its length, and some early firings."""
+STALE_AFTER = timedelta(hours=36)
+"""Age from which baselines count as old: a daily batch and half a day."""
+DEAD_LETTER_DAYS = 7
+SHOWN_WINDOWS = 96
+SHOWN_DAYS = 14
+
+Level = Literal["ok", "warning", "down"]
+
+
+class Finding(BaseModel):
+    """Something that is not as it should be."""
+
+    level: Level
+    what: str
+    advice: str
+
+
+class Stream(BaseModel):
+    """What the stream has written; times in UTC."""
+
+    last_window_start: datetime | None
+    last_window_posts: int | None
+    last_closed_window_start: datetime | None
+    lag_seconds: float | None = Field(description="Now less the end of the newest window, 0 while it is open.")
+    watermark_delay_seconds: float | None = Field(description="Now less the end of the newest window that has closed.")
+    windows: list[tuple[datetime, int]] = Field(description="Start and posts of the newest windows, oldest first.")
+
+
+class DeadLetters(BaseModel):
+    """Posts that could not be read, of one reason."""
+
+    reason: str
+    count: int
+    last_seen_at: datetime
+    example: str = Field(description="Detail of the newest one.")
+
+
+class BaselineVersion(BaseModel):
+    """What the stream judges by."""
+
+    version: int
+    detector: str
+    keywords: int
+    history_from: datetime
+    history_to: datetime
+    published_at: datetime
+    age_seconds: float
+
+
+class ParsedDay(BaseModel):
+    """A day that the batch has parsed."""
+
+    date: Date
+    parsed_at: datetime
+    posts: int
+    duplicates: int | None = None
+    late_posts: int | None = None
+    dead_letters: int | None = None
+
+
+class ParityDay(BaseModel):
+    """A day for which the stream's counts were compared with the batch's."""
+
+    date: Date
+    checked_at: datetime
+    keyword_windows: int
+    equal: int
+    late: int
+    duplicate: int
+    missing: int
+    unexplained: int
+
+
+class Health(BaseModel):
+    """The state of the system as Postgres shows it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "level": "ok",
+                    "checked_at": "2026-03-01T18:47:00Z",
+                    "findings": [],
+                    "stream": {
+                        "last_window_start": "2026-03-01T18:45:00Z",
+                        "last_window_posts": 2_412,
+                        "last_closed_window_start": "2026-03-01T18:30:00Z",
+                        "lag_seconds": 0,
+                        "watermark_delay_seconds": 120,
+                        "windows": [["2026-03-01T18:45:00Z", 2_412]],
+                    },
+                    "dead_letters": [
+                        {
+                            "reason": "not_json",
+                            "count": 3,
+                            "last_seen_at": "2026-03-01T17:02:11Z",
+                            "example": "JSON is malformed: invalid character (byte 17)",
+                        }
+                    ],
+                    "baselines": {
+                        "version": 12,
+                        "detector": "return_period",
+                        "keywords": 48_120,
+                        "history_from": "2026-02-01T00:00:00Z",
+                        "history_to": "2026-03-01T00:00:00Z",
+                        "published_at": "2026-03-01T01:12:00Z",
+                        "age_seconds": 63_300,
+                    },
+                    "parsed_days": [],
+                    "parity_days": [],
+                }
+            ]
+        }
+    )
+
+    level: Level
+    checked_at: datetime
+    findings: list[Finding]
+    stream: Stream
+    dead_letters: list[DeadLetters] = Field(description="Of the last seven days, by reason, most frequent first.")
+    baselines: BaselineVersion | None
+    parsed_days: list[ParsedDay] = Field(description="Newest first.")
+    parity_days: list[ParityDay] = Field(description="Newest first.")
+
+
+@router.get("/health", responses=documented(503))
+def get_health(reader: Reader) -> Health:
+    """Tell how the system is."""
+    now = datetime.now(UTC)
+    stream, baselines = _stream(reader, now), _baselines(reader, now)
+    parity = _days(reader, "parity_days", ParityDay)
+    findings = [*_stream_findings(stream, now), *_baseline_findings(baselines), *_parity_findings(parity)]
+    levels = {finding.level for finding in findings}
+    return Health(
+        level="down" if "down" in levels else "warning" if levels else "ok",
+        checked_at=now,
+        findings=findings,
+        stream=stream,
+        dead_letters=_dead_letters(reader),
+        baselines=baselines,
+        parsed_days=_days(reader, "parsed_days", ParsedDay),
+        parity_days=parity,
+    )
+
+
+def _stream(reader: Database, now: datetime) -> Stream:
+    rows = reader.rows(
+        "SELECT window_start, posts, pane FROM window_totals ORDER BY window_start DESC LIMIT %(n)s",
+        {"n": SHOWN_WINDOWS},
+    )
+    newest = rows[0] if rows else None
+    closed = next((row for row in rows if row["pane"] > 0), None)
+
+    def delay(row: Any) -> float | None:
+        return max((now - row["window_start"] - WINDOW).total_seconds(), 0.0) if row else None
+
+    return Stream(
+        last_window_start=newest["window_start"] if newest else None,
+        last_window_posts=newest["posts"] if newest else None,
+        last_closed_window_start=closed["window_start"] if closed else None,
+        lag_seconds=delay(newest),
+        watermark_delay_seconds=delay(closed),
+        windows=[(row["window_start"], row["posts"]) for row in reversed(rows)],
+    )
+
+
+def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
+    if stream.last_window_start is None:
+        advice = "Send posts: `python -m feed.produce …`; then start it: `python -m beam_pipelines.stream --runner=FlinkRunner --detach`."
+        return [Finding(level="down", what="The stream has not written any window yet.", advice=advice)]
+    age = now - stream.last_window_start
+    if age <= WINDOW + LATE_AFTER:
+        return []
+    what = f"The newest window began {_ago(age)} ago."
+    advice = (
+        "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (`python -m feed.produce`)."
+    )
+    return [Finding(level="warning", what=what, advice=advice)]
+
+
+def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
+    row = reader.row(
+        "SELECT version, detector, keywords, history_from, history_to, published_at FROM baseline_versions"
+        " ORDER BY version DESC LIMIT 1"
+    )
+    if row is None:
+        return None
+    return BaselineVersion.model_validate({**row, "age_seconds": (now - row["published_at"]).total_seconds()})
+
+
+def _baseline_findings(baselines: BaselineVersion | None) -> list[Finding]:
+    advice = "Run the daily batch, or: `python -m beam_pipelines.stats`"
+    if baselines is None:
+        return [Finding(level="warning", what="There are no baselines, so nothing is found unusual.", advice=advice)]
+    if baselines.age_seconds <= STALE_AFTER.total_seconds():
+        return []
+    age = _ago(timedelta(seconds=baselines.age_seconds))
+    return [Finding(level="warning", what=f"The baselines are {age} old.", advice=advice)]
+
+
+def _parity_findings(days: list[ParityDay]) -> list[Finding]:
+    if not days or not days[0].unexplained:
+        return []
+    what = f"Stream and batch differ without a cause in {days[0].unexplained} keyword windows of {days[0].date}."
+    return [
+        Finding(
+            level="warning", what=what, advice=f"See which: `python -m beam_pipelines.parity --date {days[0].date}`"
+        )
+    ]
+
+
+def _dead_letters(reader: Database) -> list[DeadLetters]:
+    rows = reader.rows(
+        """
+        SELECT reason, count(*) AS count, max(seen_at) AS last_seen_at,
+               left((array_agg(detail ORDER BY seen_at DESC))[1], 300) AS example
+        FROM dead_letters
+        WHERE seen_at > (SELECT max(seen_at) FROM dead_letters) - %(days)s * interval '1 day'
+        GROUP BY reason ORDER BY count(*) DESC, reason
+        """,
+        {"days": DEAD_LETTER_DAYS},
+    )
+    return [DeadLetters.model_validate(row) for row in rows]
+
+
+def _days(reader: Database, table: str, model: Any) -> list[Any]:
+    """Read the newest days of a table that only the batch makes; none before it has run."""
+    if table not in existing_tables(reader, [table]):
+        return []
+    rows = reader.rows(f"SELECT * FROM {table} ORDER BY date DESC LIMIT %(n)s", {"n": SHOWN_DAYS})  # noqa: S608 - one of two names of our own
+    return [model.model_validate(row) for row in rows]
+
+
+def _ago(age: timedelta) -> str:
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 120:
+        return f"{minutes} minutes"
+    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // 1440} days"

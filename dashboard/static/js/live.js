@@ -1,0 +1,35 @@
+// News of incidents, as they come, for whichever view is open.
+
+const listeners = new Set();
+let source = null;
+
+/** Hear of each revised incident until `signal` is aborted. */
+export function onIncident(listener, signal) {
+  listeners.add(listener);
+  signal.addEventListener("abort", () => listeners.delete(listener));
+}
+
+function show(state, text) {
+  document.getElementById("live").dataset.state = state;
+  document.getElementById("live-text").textContent = text;
+}
+
+export function connect() {
+  source?.close();
+  source = new EventSource("/api/v1/events");
+  source.addEventListener("open", () => {
+    show("on", "Live");
+    // What happened before the connection stood is read anew.
+    for (const listener of listeners) listener(null);
+  });
+  source.addEventListener("error", () => {
+    show("off", source.readyState === EventSource.CLOSED ? "Not live" : "Reconnecting");
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 10_000);
+  });
+  source.addEventListener("incident", (event) => {
+    const incident = JSON.parse(event.data);
+    for (const listener of listeners) listener(incident);
+  });
+}
+
+addEventListener("pagehide", () => source?.close());

@@ -1,0 +1,207 @@
+// Now: what is unusual at the moment, the most unusual first.
+
+import { call, get } from "./api.js";
+import { sparkline } from "./charts.js";
+import { h, icon, replace } from "./dom.js";
+import { about, compact, count, duration, rarity, ratio, SHAPES, time } from "./format.js";
+import { onIncident } from "./live.js";
+import { announce, badge, choice, empty, failure, heading, keywordLink, loading, SEVERITIES, severity } from "./parts.js";
+import { mayWrite } from "./session.js";
+
+const PAGE = 50;
+const REFRESH = 60_000;
+
+export async function show(main, { signal, query, go }) {
+  const filters = {
+    state: query.get("state") ?? "open",
+    severity: query.getAll("severity"),
+    kind: query.get("kind") ?? "",
+    search: query.get("search") ?? "",
+    watched: query.has("watched"),
+    order: query.get("order") ?? "score",
+  };
+  const list = h("div", { class: "incidents" });
+  const more = h("div", { class: "more" });
+  const summary = h("span", {}, "");
+  const sparks = new Map();
+  let items = [];
+  let next = null;
+  let timer = 0;
+
+  function change(changes) {
+    const all = { ...filters, ...changes };
+    const parameters = new URLSearchParams();
+    if (all.state !== "open") parameters.set("state", all.state);
+    for (const one of all.severity) parameters.append("severity", one);
+    if (all.kind) parameters.set("kind", all.kind);
+    if (all.search) parameters.set("search", all.search);
+    if (all.watched) parameters.set("watched", "");
+    if (all.order !== "score") parameters.set("order", all.order);
+    go(`/${parameters.size ? `?${parameters}` : ""}`, { replace: true, keepFocus: true });
+  }
+
+  const request = (extra = {}) => get("/incidents", {
+    state: filters.state === "all" ? ["open", "closed", "retracted"] : filters.state,
+    severity: filters.severity, kind: filters.kind, search: filters.search, watched: filters.watched,
+    order: filters.order, limit: PAGE, ...extra,
+  }, signal);
+
+  function row(incident) {
+    const spark = h("div", { class: "cell-spark" }, sparks.get(incident.keyword) ?? h("div", { class: "spark-room" }));
+    const own = incident.excess > 0 ? incident.excess / (incident.excess + (incident.tide ?? 0)) : null;
+    const label = incident.kind === "drop" ? "drop" : SHAPES[incident.shape] ?? null;
+    return h("li", { class: "incident", "data-id": incident.incident_id, "data-severity": incident.severity },
+      h("div", { class: "cell-name" },
+        keywordLink(incident.keyword, { incident: incident.incident_id }),
+        h("div", { class: "tags" },
+          label && badge(label),
+          incident.status === "provisional" && badge("provisional", "soft", "The window is still open; the figures may grow."),
+          incident.state !== "open" && badge(incident.state, incident.state === "retracted" ? "warn" : "soft"),
+          incident.watched && badge("watched", "accent"))),
+      h("div", { class: "cell-count" },
+        h("b", {}, compact(incident.peak_mentions)),
+        h("span", { class: "muted" }, ` vs ${about(incident.peak_expected)} expected`),
+        h("span", { class: `change ${incident.kind}` }, icon(incident.kind === "drop" ? "down" : "up"), ratio(incident.peak_mentions, incident.peak_expected))),
+      spark,
+      h("div", { class: "cell-rare" }, h("b", {}, rarity(incident.return_period_days, incident.p_value)), own !== null && tideBar(own, incident)),
+      h("div", { class: "cell-since" },
+        h("span", {}, h("span", { class: "muted" }, incident.state === "open" ? "since " : "on "), time(incident.opened_at)),
+        h("span", { class: "muted" }, incident.state === "open" ? duration(Date.now() - new Date(incident.opened_at)) : duration(new Date(incident.last_at) - new Date(incident.opened_at) + 900_000))),
+      feedback(incident));
+  }
+
+  function tideBar(own, incident) {
+    const text = `${Math.round(own * 100)} % own wave`;
+    return h("span", { class: "tide", title: `Of the rise at its peak ${count(Math.round(incident.excess))} mentions are its own and ${count(Math.round(incident.tide))} come with the growth of the whole platform.` },
+      h("span", { class: "tide-bar", "aria-hidden": "true" }, h("i", { vars: { "--share": own.toFixed(3) } })), text);
+  }
+
+  function feedback(incident) {
+    const buttons = [["useful", "Useful"], ["not_useful", "Not useful"]].map(([verdict, text]) =>
+      h("button", {
+        type: "button", class: "quiet icon-only", "aria-pressed": String(incident.verdict === verdict),
+        "aria-label": `${text}: ${incident.keyword}`, title: text,
+        onclick: async () => {
+          if (!(await mayWrite())) return;
+          const taken = incident.verdict === verdict;
+          try {
+            if (taken) await call("DELETE", `/incidents/${incident.incident_id}/feedback`);
+            else await call("PUT", `/incidents/${incident.incident_id}/feedback`, { body: { verdict } });
+          } catch (problem) {
+            announce(problem.message);
+            return;
+          }
+          incident.verdict = taken ? null : verdict;
+          announce(taken ? "Feedback withdrawn." : `${incident.keyword}: marked as ${text.toLowerCase()}.`);
+          for (const [i, one] of ["useful", "not_useful"].entries()) buttons[i].setAttribute("aria-pressed", String(incident.verdict === one));
+        },
+      }, icon(verdict)));
+    return h("div", { class: "cell-feedback", role: "group", "aria-label": `Feedback on ${incident.keyword}` }, buttons);
+  }
+
+  function draw() {
+    const open = filters.state === "open";
+    summary.textContent = items.length
+      ? `${next ? `more than ${items.length}` : items.length} ${open ? "open " : ""}incident${items.length === 1 ? "" : "s"}`
+      : "";
+    if (!items.length) {
+      const filtered = filters.severity.length || filters.kind || filters.search || filters.watched;
+      replace(list, filtered
+        ? empty("Nothing matches these filters", h("button", { type: "button", onclick: () => change({ severity: [], kind: "", search: "", watched: false }) }, "Clear filters"))
+        : empty(open ? "Nothing unusual right now" : "No incidents yet",
+            "New ones appear here by themselves.",
+            h("p", {}, "Expected something? See whether the stream runs and has baselines in ", h("a", { href: "/pipeline", "data-link": true }, "Pipeline"), ".")));
+      replace(more);
+      return;
+    }
+    const groups = filters.order === "score" ? SEVERITIES.map((level) => [level, items.filter((item) => item.severity === level)]) : [["", items]];
+    replace(list, groups.filter(([, members]) => members.length).map(([level, members]) => h("section", { "aria-label": level ? `${level} incidents` : "Incidents" },
+      level && h("h2", { class: "group" }, severity(level), h("span", { class: "muted" }, String(members.length))),
+      h("ul", {}, members.map(row)))));
+    replace(more, next && h("button", { type: "button", onclick: loadMore }, "Show more"));
+  }
+
+  async function drawSparks(keywords) {
+    const wanted = [...new Set(keywords)].slice(0, 50);
+    if (!wanted.length) return;
+    try {
+      const { items: found } = await get("/sparklines", { keyword: wanted }, signal);
+      for (const series of found) {
+        const last = series.mentions.findLast((value) => value !== null) ?? 0;
+        sparks.set(series.keyword, sparkline(series, { label: `Last 24 hours of ${series.keyword}: ${series.outlier.filter(Boolean).length} outlier windows, ${count(last)} mentions in the newest` }));
+      }
+      for (const element of list.querySelectorAll(".incident")) {
+        const item = items.find((one) => String(one.incident_id) === element.dataset.id);
+        if (item && sparks.has(item.keyword)) replace(element.querySelector(".cell-spark"), sparks.get(item.keyword).cloneNode(true));
+      }
+    } catch (problem) {
+      if (problem.name !== "AbortError") console.warn(problem.message);
+    }
+  }
+
+  async function refresh() {
+    try {
+      const page = await request({ limit: Math.min(Math.max(items.length, PAGE), 500) });
+      const before = new Map(items.map((item) => [item.incident_id, item.updated_at]));
+      const known = items.length > 0;
+      items = page.items;
+      next = page.next_cursor;
+      draw();
+      if (known) for (const item of items) if (before.get(item.incident_id) !== item.updated_at) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
+      drawSparks(items.map((item) => item.keyword));
+    } catch (problem) {
+      if (problem.name !== "AbortError") replace(list, failure(problem, refresh));
+    }
+  }
+
+  async function loadMore() {
+    try {
+      const page = await request({ cursor: next });
+      items = [...items, ...page.items];
+      next = page.next_cursor;
+      draw();
+      drawSparks(page.items.map((item) => item.keyword));
+    } catch (problem) {
+      if (problem.name !== "AbortError") replace(more, failure(problem, loadMore));
+    }
+  }
+
+  const search = h("input", {
+    type: "search", "aria-label": "Only keywords that contain", placeholder: "Filter keywords", value: filters.search, id: "filter-text",
+    oninput: (event) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => change({ search: event.target.value.trim() }), 300);
+    },
+  });
+  replace(main,
+    heading("Now", summary),
+    h("div", { class: "filters" },
+      choice("State", [["open", "Open"], ["closed", "Closed"], ["all", "All"]], filters.state, (state) => change({ state })),
+      h("div", { class: "choice multi", role: "group", "aria-label": "Severity" },
+        SEVERITIES.map((level) => h("button", {
+          type: "button", id: `severity-${level}`, "aria-pressed": String(filters.severity.includes(level)), "data-severity": level,
+          onclick: () => change({ severity: filters.severity.includes(level) ? filters.severity.filter((one) => one !== level) : [...filters.severity, level] }),
+        }, level))),
+      choice("Kind", [["", "All kinds"], ["surge", "Surges"], ["drop", "Drops"]], filters.kind, (kind) => change({ kind })),
+      h("button", { type: "button", class: "toggle", id: "filter-watched", "aria-pressed": String(filters.watched), onclick: () => change({ watched: !filters.watched }) }, icon("watchlist"), "Watchlist"),
+      search,
+      h("label", { class: "select" }, h("span", { class: "hidden" }, "Order"),
+        h("select", { id: "filter-order", value: filters.order, onchange: (event) => change({ order: event.target.value }) },
+          h("option", { value: "score" }, "Most unusual first"), h("option", { value: "newest" }, "Newest first")))),
+    list, more);
+  replace(list, loading(8));
+
+  let pending = 0;
+  onIncident((incident) => {
+    if (incident && !items.some((item) => item.incident_id === incident.incident_id) && incident.state === "open") announce(`New incident: ${incident.keyword}, ${incident.severity}.`);
+    clearTimeout(pending);
+    pending = setTimeout(refresh, 400);
+  }, signal);
+  const clock = setInterval(refresh, REFRESH);
+  signal.addEventListener("abort", () => {
+    clearInterval(clock);
+    clearTimeout(pending);
+    clearTimeout(timer);
+  });
+  await refresh();
+}

@@ -1,0 +1,90 @@
+// Pipeline: whether the stream keeps up, what it rejected, which baselines judge, how the batch stands.
+
+import { get } from "./api.js";
+import { seriesChart } from "./charts.js";
+import { h, icon, prose, replace } from "./dom.js";
+import { bytes, compact, count, dateText, DAY, duration, percent, REASONS, seconds, time } from "./format.js";
+import { badge, empty, heading, load, panel, table, tile } from "./parts.js";
+
+const REFRESH = 10_000;
+
+export async function show(main, { signal }) {
+  const [findings, tiles, posts, flink, rest] = Array.from({ length: 5 }, () => h("div", { class: "stack" }));
+  replace(main, heading("Pipeline", "From the feed to this page"), findings, tiles, posts, flink, rest);
+  let running = null;
+  let drawn = "";
+
+  async function drawHealth(quiet) {
+    await load(tiles, async () => {
+      const health = await get("/health", {}, signal);
+      const { stream, baselines } = health;
+      replace(findings, health.findings.map((finding) => h("div", { class: "finding", "data-level": finding.level, role: "status" }, icon("warning"), h("div", {}, h("b", {}, finding.what), h("p", {}, prose(finding.advice))))),
+        health.findings.length === 0 && h("div", { class: "finding", "data-level": "ok", role: "status" }, icon("ok"), h("b", {}, "All is well.")));
+      const newest = stream.windows.map(String).join();
+      if (newest !== drawn) {
+        drawn = newest;
+        replace(posts, panel("Posts per 15 minutes", "Whole platform, last 24 hours", stream.windows.length
+          ? seriesChart(stream.windows.map(([window_start, mentions], i) => ({ window_start, mentions, expected: null, lower: null, upper: null, open: i === stream.windows.length - 1 && window_start !== stream.last_closed_window_start, outlier: null })), { keyword: "All posts", height: 180 })
+          : empty("No windows yet", "Send posts with feed.produce, and start the stream.")));
+      }
+      replace(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
+      const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
+      const job = running?.jobs?.[0];
+      const rate = job && Math.max(0, ...job.steps.map((step) => step.records_out_per_second ?? 0));
+      return h("dl", { class: "tiles" },
+        tile("Throughput", job ? compact(Math.round(rate)) : "–", job ? "records/s, busiest step" : "no running job"),
+        tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
+        tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window closed"),
+        tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
+        tile("Dead letters", count(dead), "in 7 days", null),
+        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, duration(baselines.age_seconds * 1000), " old") : "nothing is judged", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn"));
+    }, { quiet, rows: 2 });
+  }
+
+  async function drawFlink(quiet) {
+    await load(flink, async () => {
+      running = await get("/flink", {}, signal);
+      if (!running.reachable) return panel("Flink", null, empty("Flink does not answer", running.detail));
+      if (!running.jobs.length) return panel("Flink", `${running.slots_free} of ${running.slots_total} slots free`, empty("No job runs", h("p", {}, "Start the stream: ", h("code", {}, "python -m beam_pipelines.stream --runner=FlinkRunner --detach"))));
+      return running.jobs.map((job) => panel(job.name, h("span", {}, badge(job.state.toLowerCase(), job.state === "RUNNING" ? "accent" : "warn"), " since ", time(job.started_at), job.restarts ? `, ${job.restarts} restarts` : "", " · ", h("a", { href: `${running.url}/#/job/running/${job.id}`, target: "_blank", rel: "noreferrer noopener" }, "Flink’s web UI")),
+        h("dl", { class: "tiles small-tiles" },
+          tile("Checkpoints", count(job.checkpoints.completed), job.checkpoints.failed ? `${job.checkpoints.failed} failed` : "none failed", job.checkpoints.failed ? "warn" : null),
+          tile("Last checkpoint", job.checkpoints.last_completed_at ? time(job.checkpoints.last_completed_at, "ago") : "none yet", job.checkpoints.last_completed_at ? `took ${job.checkpoints.last_duration_seconds.toFixed(1)} s` : ""),
+          tile("State", bytes(job.checkpoints.last_size_bytes), "in the last checkpoint")),
+        table(`Steps of ${job.name}`, [["Step"], ["In /s", "number"], ["Out /s", "number"], ["Busy", "number"], ["Back-pressure", "number"], ["Watermark"]],
+          job.steps.map((step) => h("tr", {}, h("th", { scope: "row", class: "step", title: step.name }, stepName(step.name)),
+            h("td", { class: "number" }, step.records_in_per_second === null ? "–" : compact(step.records_in_per_second)), h("td", { class: "number" }, step.records_out_per_second === null ? "–" : compact(step.records_out_per_second)),
+            h("td", { class: "number" }, percent(step.busy)), h("td", { class: "number" }, percent(step.back_pressure)), h("td", {}, step.watermark ? time(step.watermark) : "–"))))));
+    }, { quiet, rows: 4 });
+  }
+
+  const refresh = async (quiet) => {
+    await Promise.all([drawFlink(quiet), drawHealth(quiet)]);
+  };
+  const clock = setInterval(() => document.visibilityState === "visible" && refresh(true), REFRESH);
+  signal.addEventListener("abort", () => clearInterval(clock));
+  await refresh(false);
+}
+
+/** Flink joins the names of the transforms that it runs as one. */
+const stepName = (name) => name.replace(/^\[\d+\]/, "").replace(/^\{|\}$/g, "").split(/[,/]\s*/)[0] || name;
+
+function deadLetters(found) {
+  const total = found.reduce((sum, entry) => sum + entry.count, 0);
+  return panel("Dead letters", "Posts that could not be read, last 7 days", found.length
+    ? table("Dead letters by reason", [["Reason"], ["Count", "number"], ["Share", "number"], ["Newest"], ["Example", "wide"]],
+        found.map((entry) => h("tr", {}, h("th", { scope: "row" }, REASONS(entry.reason)), h("td", { class: "number" }, count(entry.count)), h("td", { class: "number" }, percent(entry.count / total)), h("td", {}, time(entry.last_seen_at)), h("td", { class: "wide muted" }, entry.example))))
+    : empty("None", "The daily batch collects them here. As they come, they are in the Kafka topic of dead letters."));
+}
+
+function batch({ parsed_days, parity_days, baselines }) {
+  const parity = new Map(parity_days.map((day) => [day.date, day]));
+  const rows = parsed_days.map((day) => {
+    const checked = parity.get(day.date);
+    return h("tr", {}, h("th", { scope: "row" }, dateText(day.date)), h("td", { class: "number" }, count(day.posts)), h("td", { class: "number" }, count(day.duplicates)), h("td", { class: "number" }, count(day.late_posts)),
+      h("td", {}, checked ? (checked.unexplained ? badge(`${count(checked.unexplained)} unexplained`, "warn") : badge(`equal but ${count(checked.late + checked.duplicate + checked.missing)} explained`, "accent")) : h("span", { class: "muted" }, "not checked")));
+  });
+  return panel("Daily batch", baselines ? h("span", {}, `Baselines ${baselines.version} (${baselines.detector}) from ${Math.round((new Date(baselines.history_to) - new Date(baselines.history_from)) / DAY)} days`) : null, rows.length
+    ? table("Parsed days and parity", [["Day (UTC)"], ["Posts", "number"], ["Duplicates", "number"], ["Late", "number"], ["Stream against batch"]], rows)
+    : empty("No day has been parsed yet", h("p", {}, "Run it: ", h("code", {}, "python -m beam_pipelines.parse --date YYYY-MM-DD"))));
+}

@@ -1,0 +1,79 @@
+// Signing in: the token is exchanged for a cookie that scripts cannot read, and kept nowhere else.
+
+import { call, get } from "./api.js";
+import { h, replace } from "./dom.js";
+
+let session = { signed_in: false, writable: false, required: false };
+const button = () => document.getElementById("sign-in");
+const dialog = () => document.getElementById("sign-in-dialog");
+
+export const current = () => session;
+
+export async function refresh() {
+  session = await get("/session");
+  button().textContent = session.signed_in ? "Sign out" : "Sign in";
+  button().hidden = !session.writable && !session.required;
+  return session;
+}
+
+/** See that writing is allowed, asking for the token if need be; false if the person gave up. */
+export async function mayWrite() {
+  if (session.signed_in) return true;
+  return ask(session.writable ? "" : "This dashboard is read-only: it was started without DASHBOARD_TOKEN.");
+}
+
+function ask(hint) {
+  return new Promise((resolve) => {
+    const error = h("p", { class: "form-error", role: "alert" }, hint);
+    const token = h("input", { type: "password", id: "token", name: "token", required: true, autocomplete: "current-password" });
+    const form = h(
+      "form",
+      {
+        method: "dialog",
+        onsubmit: async (event) => {
+          event.preventDefault();
+          try {
+            await call("POST", "/session", { body: { token: token.value } });
+          } catch (problem) {
+            error.textContent = problem.message;
+            token.select();
+            return;
+          }
+          await refresh();
+          dialog().close();
+          document.dispatchEvent(new CustomEvent("signed-in"));
+          resolve(true);
+        },
+      },
+      h("h2", { id: "sign-in-title" }, "Sign in"),
+      h("p", { class: "muted" }, "To edit the watchlist and give feedback. The token is DASHBOARD_TOKEN in the file .env of whoever runs this dashboard."),
+      h("label", { for: "token" }, "Token"),
+      token,
+      error,
+      h("div", { class: "dialog-buttons" },
+        h("button", { type: "button", onclick: () => dialog().close() }, "Cancel"),
+        h("button", { type: "submit", class: "primary" }, "Sign in")),
+    );
+    replace(dialog(), form);
+    dialog().addEventListener("close", () => resolve(session.signed_in), { once: true });
+    if (!dialog().open) dialog().showModal();
+    token.focus();
+  });
+}
+
+export function start() {
+  button().addEventListener("click", async () => {
+    if (session.signed_in) {
+      await call("DELETE", "/session");
+      await refresh();
+      if (session.required) ask("");
+      return;
+    }
+    ask("");
+  });
+  document.addEventListener("token-needed", async () => {
+    if (dialog().open) return;
+    if ((await refresh()).signed_in) return;
+    ask("");
+  });
+}

@@ -1,0 +1,316 @@
+"""The outbox on a real Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+
+from alerts import outbox
+from alerts.incidents import Driver, SamplePost, Stage
+from alerts.outbox import Message
+from tests.alerts.conftest import Database
+
+pytestmark = pytest.mark.integration
+
+CHANNELS = ("webhook", "email")
+SEVERITIES = ("high", "critical")
+LEASE = 60.0
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Any]:
+    connection = database.connect()
+    outbox.open_channels(connection, CHANNELS)
+    yield connection
+    connection.close()
+
+
+def enqueue(connection: Any) -> int:
+    return outbox.enqueue(connection, CHANNELS, SEVERITIES)
+
+
+def claim(
+    connection: Any, channel: str = "webhook", held: tuple[str, ...] = (), lease: float = LEASE
+) -> Message | None:
+    return outbox.claim(connection, channel, held, lease)
+
+
+def claimed(connection: Any, **options: Any) -> Message:
+    message = claim(connection, **options)
+    assert message is not None
+    return message
+
+
+def test_an_incident_is_told_once_per_channel(database: Database, connection: Any) -> None:
+    database.incident()
+    database.incident("quiet", severity="low")
+    assert enqueue(connection) == 2
+    assert enqueue(connection) == 0
+    message = claimed(connection)
+    assert (message.event, message.incident.keyword, message.attempt) == (Stage.OPENED, "dance", 1)
+    assert claim(connection) is None
+    outbox.sent(connection, message)
+    assert enqueue(connection) == 0
+    assert database.messages() == [("webhook", "opened", "sent", 1), ("email", "opened", "pending", 0)]
+
+
+def test_updates_follow_in_order_and_as_a_thread(database: Database, connection: Any) -> None:
+    incident = database.incident()
+    enqueue(connection)
+    first = claimed(connection)
+    database.change(incident, status="confirmed")
+    enqueue(connection)
+    assert claim(connection) is None  # while the first is under way
+    outbox.failed(connection, first, "HTTP 500", 3600)
+    assert claim(connection) is None  # and while it is tried again
+    outbox.sent(connection, first)
+    second = claimed(connection)
+    outbox.sent(connection, second)
+    database.change(incident, state="closed", closed_at=datetime.now(UTC))
+    enqueue(connection)
+    third = claimed(connection)
+    assert [m.event for m in (first, second, third)] == [Stage.OPENED, Stage.CONFIRMED, Stage.CLOSED]
+    assert len({m.message_id for m in (first, second, third)}) == 3
+    assert {m.thread_id for m in (first, second, third)} == {first.message_id}
+
+
+def outlier(
+    database: Database, keyword: str, start: datetime, score: float, posts: list[int], status: str = "confirmed"
+) -> None:
+    database.run(
+        """
+        INSERT INTO outliers (keyword, window_start, mentions, expected, lower, upper, p_value, score, severity, status,
+            tide, excess, sample_posts, baseline_version, detector, pane, posts)
+        VALUES (%s, %s, 50, 5, 2, 9, 0, %s, 'high', %s, 0, 45, %s, 1, 'return_period', 1, 900)
+        """,
+        keyword,
+        start,
+        score,
+        status,
+        posts,
+    )
+
+
+def test_a_message_tells_what_is_known_of_the_incident(database: Database, connection: Any) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    database.run("SELECT ensure_day_partition('posts', %s)", now.date())
+    database.run("INSERT INTO posts (post_id, seen_at, text) VALUES (7, %s, 'look')", now)
+    before = now - timedelta(minutes=15)
+    outlier(database, "dance", now, 3.0, [7, 8, 9, 10])
+    outlier(database, "dance", before, 9.0, [1, 2])
+    outlier(database, "summer", now, 3.0, [8, 20])
+    outlier(database, "beach", now, 3.0, [7, 8, 2])
+    outlier(database, "beach", before, 3.0, [7, 2])
+    outlier(database, "apart", now, 3.0, [20, 21])
+    outlier(database, "gone", now, 3.0, [7, 8], status="retracted")
+    outlier(database, "earlier", now - timedelta(hours=2), 3.0, [7, 8])
+    database.incident(
+        opened_at=now - timedelta(hours=1),
+        last_at=now,
+        peak_at=now,
+        shape="ramp_up",
+    )
+    database.run("INSERT INTO watchlist (keyword) VALUES ('dance')")
+    enqueue(connection)
+    told = claimed(connection).incident
+    assert (told.opened_at, told.shape, told.watched) == (now - timedelta(hours=1), "ramp_up", True)
+    assert told.detector == "return_period"
+    assert told.drivers == (Driver("beach", 3), Driver("summer", 1))
+    assert told.posts == (SamplePost(7, "look"), SamplePost(8), SamplePost(9))
+
+
+def test_a_score_may_be_beyond_all_numbers(database: Database, connection: Any) -> None:
+    database.incident(peak_score=float("inf"))
+    enqueue(connection)
+    assert claimed(connection).incident.peak_score == 300
+
+
+def test_the_watchlist_is_told_whatever_the_severity(database: Database, connection: Any) -> None:
+    database.run("INSERT INTO watchlist (keyword) VALUES ('ramen')")
+    database.incident("ramen", severity="low")
+    assert enqueue(connection) == 2
+
+
+def test_a_new_channel_gets_no_backlog(database: Database, connection: Any) -> None:
+    database.incident()
+    outbox.open_channels(connection, [*CHANNELS, "slack"])
+    outbox.enqueue(connection, [*CHANNELS, "slack"], SEVERITIES)
+    assert [channel for channel, *_ in database.messages()] == ["webhook", "email"]
+
+
+def test_what_nobody_touched_for_a_day_is_no_news(database: Database, connection: Any) -> None:
+    database.run("UPDATE alert_channels SET since = since - interval '9 days'")
+    database.incident(updated_at=datetime.now(UTC) - timedelta(hours=25))
+    assert enqueue(connection) == 0
+    database.incident("ramen", updated_at=datetime.now(UTC) - timedelta(hours=23))
+    assert enqueue(connection) == 2
+
+
+def test_held_messages_are_not_lost_and_come_as_things_are_then(database: Database, connection: Any) -> None:
+    incident = database.incident()
+    gone = database.incident("ramen")
+    enqueue(connection)
+    assert claim(connection, held=("high",)) is None
+    database.change(incident, status="confirmed", peak_mentions=500)
+    database.change(gone, state="retracted")
+    enqueue(connection)
+    message = claimed(connection)
+    assert (message.event, message.incident.status, message.incident.peak_mentions) == (Stage.OPENED, "confirmed", 500)
+    assert claim(connection) is None
+    outbox.sent(connection, message)
+    assert enqueue(connection) == 0  # nobody heard of the one that is gone, nor needs to hear of the confirmation again
+
+
+def test_critical_may_pass_when_others_are_held(database: Database, connection: Any) -> None:
+    database.incident("ramen")
+    database.incident("dance", severity="critical")
+    enqueue(connection)
+    assert claimed(connection, held=("low", "medium", "high")).incident.keyword == "dance"
+    assert claim(connection, held=("low", "medium", "high")) is None
+
+
+def test_what_was_tried_does_not_change(database: Database, connection: Any) -> None:
+    incident = database.incident()
+    enqueue(connection)
+    first = claimed(connection)
+    outbox.failed(connection, first, "HTTP 500", 0)
+    database.change(incident, peak_mentions=999)
+    enqueue(connection)
+    again = claimed(connection)
+    assert (again.message_id, again.incident, again.created_at) == (first.message_id, first.incident, first.created_at)
+    assert again.attempt == 2
+
+
+def test_a_message_whose_service_died_is_due_again(database: Database, connection: Any) -> None:
+    database.incident()
+    enqueue(connection)
+    first = claimed(connection, lease=0.0)
+    again = claimed(connection)
+    assert (again.id, again.message_id, again.attempt) == (first.id, first.message_id, 2)
+    outbox.sent(connection, again)
+    outbox.failed(connection, first, "late", None)  # the first was not dead after all: too late to matter
+    assert database.messages()[0] == ("webhook", "opened", "sent", 2)
+
+
+def test_giving_up_is_visible_and_can_be_undone(database: Database, connection: Any) -> None:
+    incident = database.incident()
+    enqueue(connection)
+    outbox.failed(connection, claimed(connection), "HTTP 410", None)
+    assert claim(connection) is None
+    assert database.messages()[0] == ("webhook", "opened", "failed", 1)
+    assert outbox.retry_failed(connection) == 1
+    database.change(incident, peak_mentions=999)
+    enqueue(connection)
+    assert claimed(connection).incident.peak_mentions == 120
+
+
+def test_a_message_that_nobody_can_read_holds_up_no_other(database: Database, connection: Any) -> None:
+    database.incident("dance")
+    database.incident("ramen")
+    enqueue(connection)
+    database.run("UPDATE alert_outbox SET incident = incident - 'severity' WHERE keyword = 'dance'")
+    assert claimed(connection).incident.keyword == "ramen"
+    assert database.messages()[0] == ("webhook", "opened", "failed", 1)
+
+
+def test_muted_keywords_are_silent_from_beginning_to_end(database: Database, connection: Any) -> None:
+    told = database.incident()
+    enqueue(connection)
+    outbox.sent(connection, claimed(connection))
+    outbox.mute(connection, "dance", None, "a campaign of our own")
+    database.change(told, status="confirmed")
+    database.incident("ramen")
+    later = database.incident("dance", opened_at=datetime.now(UTC) + timedelta(days=2))
+    enqueue(connection)
+    assert claimed(connection).incident.keyword == "ramen"
+    assert claim(connection) is None
+    assert outbox.unmute(connection, "dance")
+    assert not outbox.unmute(connection, "dance")
+    database.change(told, state="closed")
+    database.change(later, status="confirmed")
+    enqueue(connection)
+    assert claim(connection) is None
+    database.incident("dance", opened_at=datetime.now(UTC) + timedelta(days=4))
+    enqueue(connection)
+    assert claimed(connection).incident.keyword == "dance"
+
+
+def test_a_mute_ends_by_itself(database: Database, connection: Any) -> None:
+    outbox.mute(connection, "dance", 3600, None)
+    database.run("UPDATE alert_mutes SET until = now() - interval '1 second'")
+    database.incident()
+    enqueue(connection)
+    assert claimed(connection).incident.keyword == "dance"
+
+
+def test_only_one_service_at_a_time_puts_messages_in(database: Database, connection: Any) -> None:
+    database.incident()
+    other = database.connect()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (outbox._ENQUEUE_LOCK,))
+        assert enqueue(connection) == 0
+    other.rollback()
+    other.close()
+    assert enqueue(connection) == 2
+
+
+def test_a_transaction_that_fails_leaves_nothing_behind(
+    database: Database, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.incident("a")
+    database.incident("b")
+    real, calls = outbox._apply, []
+
+    def fail_at_the_third(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyError
+        real(*arguments)
+
+    monkeypatch.setattr(outbox, "_apply", fail_at_the_third)
+    with pytest.raises(KeyError):
+        enqueue(connection)
+    assert database.messages() == []
+
+
+def test_old_messages_are_forgotten(database: Database, connection: Any) -> None:
+    database.incident()
+    enqueue(connection)
+    outbox.sent(connection, claimed(connection))
+    database.run("UPDATE alert_outbox SET finished_at = finished_at - interval '91 days'")
+    outbox.open_channels(connection, CHANNELS)
+    assert database.messages() == [("email", "opened", "pending", 0)]
+
+
+def test_what_waited_for_a_week_is_no_alert_any_more(database: Database, connection: Any) -> None:
+    database.incident("dance")
+    database.incident("ramen")
+    enqueue(connection)
+    database.run("UPDATE alert_outbox SET due_at = now() - interval '8 days' WHERE keyword = 'dance'")
+    outbox.open_channels(connection, CHANNELS)
+    assert claimed(connection).incident.keyword == "ramen"
+    assert claim(connection) is None
+    assert outbox.retry_failed(connection) == 2  # unless somebody wants it all the same, on both channels
+    outbox.open_channels(connection, CHANNELS)
+    assert claimed(connection).incident.keyword == "dance"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE incidents SET severity = 'low'",
+        "INSERT INTO watchlist (keyword) VALUES ('a')",
+        "DELETE FROM outliers",
+        "SELECT * FROM baselines",
+        "CREATE TABLE mine (a int)",
+        "DELETE FROM alert_channels",
+    ],
+)
+def test_the_login_of_the_alerts_may_do_nothing_else(connection: Any, statement: str) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        connection.cursor().execute(statement)
+    connection.rollback()

@@ -1,0 +1,330 @@
+"""The API over a real Postgres: what it finds, how it pages, and what its errors look like."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from dashboard.expectations import Baseline
+from tests.dashboard.world import EVENTS, World
+
+pytestmark = pytest.mark.integration
+
+API = "/api/v1"
+
+
+def get(client: TestClient, path: str, **parameters: Any) -> Any:
+    response = client.get(f"{API}{path}", params=parameters)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_open_incidents_come_most_unusual_first(client: TestClient) -> None:
+    found = get(client, "/incidents", state="open")["items"]
+    assert {item["keyword"] for item in found} == {event.keyword for event in EVENTS if event.state == "open"}
+    scores = [item["peak_score"] for item in found]
+    assert scores == sorted(scores, reverse=True)
+    dance = next(item for item in found if item["keyword"] == "dance")
+    assert dance["severity"] == "critical"
+    assert dance["watched"]
+    assert dance["peak_mentions"] > 5 * dance["peak_expected"]
+    assert dance["return_period_days"] == pytest.approx(10 ** dance["peak_score"] - 1)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"kind": "drop"}, {"football"}),
+        ({"severity": "low"}, {"astrology", "sushi"}),
+        ({"state": "retracted"}, {"drone"}),
+        ({"search": "DANC"}, {"dance"}),
+        ({"keyword": "kpop"}, {"kpop"}),
+        ({"watched": True}, {"dance", "ramen", "sneakers", "espresso"}),
+        ({"status": "provisional"}, {"astrology"}),
+    ],
+)
+def test_filters_of_incidents(client: TestClient, filters: dict[str, Any], expected: set[str]) -> None:
+    assert {item["keyword"] for item in get(client, "/incidents", **filters)["items"]} == expected
+
+
+def test_incidents_of_a_time_are_those_going_on_in_it(client: TestClient, world: World) -> None:
+    kpop = get(client, f"/incidents/{world.incidents['kpop']}")
+    inside = get(client, "/incidents", **{"from": kpop["peak_at"], "to": kpop["last_at"]})["items"]
+    assert "kpop" in {item["keyword"] for item in inside}
+    assert "dance" not in {item["keyword"] for item in inside}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "key"),
+    [
+        ("/incidents", {"state": ["open", "closed", "retracted"]}, "incident_id"),
+        ("/incidents", {"order": "newest"}, "incident_id"),
+        ("/outliers", {"status": ["confirmed", "provisional", "retracted"]}, None),
+        ("/trends/keywords", {"min_posts": 1}, "id"),
+        ("/trends/sounds", {"order": "volume"}, "id"),
+    ],
+)
+def test_pages_together_are_the_whole_list(
+    client: TestClient, path: str, parameters: dict[str, Any], key: str | None
+) -> None:
+    def name(item: Any) -> Any:
+        return item[key] if key else (item["keyword"], item["window_start"])
+
+    whole = [name(item) for item in get(client, path, **parameters, limit=500)["items"]]
+    paged, cursor = [], None
+    while True:
+        page = get(client, path, **parameters, limit=2, **({"cursor": cursor} if cursor else {}))
+        paged += [name(item) for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert paged == whole
+    assert len(set(whole)) == len(whole) > 2
+
+
+def test_a_row_that_comes_between_two_pages_shifts_nothing(client: TestClient, admin: Any) -> None:
+    first = get(client, "/outliers", limit=3)
+    newer = datetime.now(UTC) + timedelta(days=1)
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO outliers SELECT 'newcomer', %s, mentions, expected, lower, upper, p_value, score, severity, status,"
+            " tide, excess, sample_posts, baseline_version, detector, pane, posts FROM outliers LIMIT 1",
+            (newer,),
+        )
+    try:
+        second = get(client, "/outliers", limit=3, cursor=first["next_cursor"])
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM outliers WHERE keyword = 'newcomer'")
+    whole = get(client, "/outliers", limit=6)["items"]
+    assert first["items"] + second["items"] == whole
+
+
+@pytest.mark.parametrize("cursor", ["x", "WyJpbmNpZGVudHMiXQ", "WyJvdXRsaWVycyIsWzEsMl1d", "=", "\u00e9"])
+def test_a_foreign_cursor_is_a_problem(client: TestClient, cursor: str) -> None:
+    response = client.get(f"{API}/outliers", params={"cursor": cursor})
+    assert response.status_code == 400
+    assert response.json()["type"] == "urn:tiktok-anomalies:problem:bad-cursor"
+
+
+def test_a_series_has_every_window_and_the_outliers_own_expectation(client: TestClient, world: World) -> None:
+    points = get(client, "/series", keyword="dance")["points"]
+    starts = [datetime.fromisoformat(point["window_start"]) for point in points]
+    assert len(points) == 96
+    assert starts[-1] == world.newest
+    assert {b - a for a, b in itertools.pairwise(starts)} == {timedelta(minutes=15)}
+    assert points[-1]["open"]
+    outliers = {item["window_start"]: item for item in get(client, "/outliers", keyword="dance")["items"]}
+    marked = [point for point in points if point["outlier"]]
+    assert {point["window_start"] for point in marked} == set(outliers)
+    for point in marked:
+        judged = outliers[point["window_start"]]
+        assert [point[name] for name in ("mentions", "expected", "lower", "upper")] == [
+            judged[name] for name in ("mentions", "expected", "lower", "upper")
+        ]
+    assert all(point["lower"] <= point["expected"] <= point["upper"] for point in points)
+
+
+def test_an_unknown_keyword_has_a_series_of_zeros_and_no_expectation(client: TestClient) -> None:
+    points = get(client, "/series", keyword="neverheardof")["points"]
+    assert {point["mentions"] for point in points if not point["open"]} == {0}
+    assert {point["expected"] for point in points} == {None}
+
+
+def test_expectation_follows_season_and_volume() -> None:
+    season = np.ones(168)
+    season[8:10] = 3.0  # Monday from 8 to 10
+    baseline = Baseline(level=10.0, deviation=5.0, season=season, usual_posts=1000.0)
+    monday = datetime(2026, 3, 2, tzinfo=UTC)
+    starts = [monday + timedelta(hours=5), monday + timedelta(hours=9), monday + timedelta(hours=9)]
+    night, morning, crowded = baseline.expect(starts, np.array([1000.0, np.nan, 2000.0]))
+    assert night.expected == pytest.approx(10.0)
+    assert morning.expected == pytest.approx(30.0, rel=0.2)
+    assert crowded.expected == pytest.approx(2 * morning.expected)
+    assert night.lower < 10 < night.upper < morning.upper
+
+
+def test_csv_holds_the_series_and_no_formula(client: TestClient) -> None:
+    response = client.get(f"{API}/series.csv", params={"keyword": "=cmd|' /C calc'!A1"})
+    rows = list(csv.DictReader(io.StringIO(response.text.removeprefix("\ufeff"))))
+    assert response.headers["content-type"].startswith("text/csv")
+    assert len(rows) == 96
+    assert {row["keyword"][0] for row in rows} == {"'"}
+    dance = csv.DictReader(io.StringIO(client.get(f"{API}/series.csv", params={"keyword": "dance"}).text[1:]))
+    assert "critical" in {row["severity"] for row in dance}
+
+
+@pytest.mark.parametrize("keyword", ["kpop", "puppy", "espresso"])
+def test_drivers_of_a_parsed_day_name_the_cause(client: TestClient, world: World, keyword: str) -> None:
+    event = next(event for event in EVENTS if event.keyword == keyword)
+    incident = get(client, f"/incidents/{world.incidents[keyword]}")
+    end = datetime.fromisoformat(incident["last_at"]) + timedelta(minutes=15)
+    found = get(client, "/drivers", keyword=keyword, **{"from": incident["opened_at"], "to": end.isoformat()})
+    assert found["basis"] == "exact"
+    kind, name = event.cause
+    cause = next(driver for driver in found["drivers"] if driver["kind"] == kind)
+    assert name in {cause["id"], cause["name"]}
+    assert cause["contribution"] == max(driver["contribution"] for driver in found["drivers"])
+    assert cause["posts"] > cause["usual_share"] * found["breadth"]["posts"]
+    posts = get(client, "/posts", keyword=keyword, **{"from": incident["opened_at"], "to": end.isoformat()}, limit=500)
+    assert posts["basis"] == "exact"
+    assert len(posts["items"]) == found["breadth"]["posts"]
+    assert set(cause["example_posts"]) <= {post["post_id"] for post in posts["items"]}
+    if kind == "author":
+        assert found["breadth"]["top_author"] == name
+        assert found["breadth"]["top_author_share"] > 0.3
+
+
+def test_drivers_of_today_are_sampled_and_say_so(client: TestClient, world: World) -> None:
+    span = {
+        "from": (world.newest - timedelta(minutes=75)).isoformat(),
+        "to": (world.newest + timedelta(minutes=15)).isoformat(),
+    }
+    found = get(client, "/drivers", keyword="marathon", **span)
+    assert found["basis"] == "sampled"
+    assert "has not been parsed yet" in found["explanation"]
+    assert found["posts"]
+    assert found["breadth"] is None
+    assert all(driver["contribution"] is None for driver in found["drivers"])
+    # The newest windows of these share a sample post with marathon's.
+    assert {driver["id"] for driver in found["drivers"]} == {"booktok", "astrology", "football"}
+
+
+def test_trends_compare_with_the_week_before(client: TestClient, admin: Any) -> None:
+    found = get(client, "/trends/keywords", min_posts=1, limit=500)
+    kpop = next(item for item in found["items"] if item["id"] == "kpop")
+    with admin, admin.cursor() as cursor:
+        cursor.execute("SELECT mentions FROM keyword_daily WHERE keyword = 'kpop' ORDER BY date")
+        days = [row[0] for row in cursor]
+    assert kpop["daily"] == days[-8:]
+    assert found["compared_days"] == 7
+    assert kpop["usual"] == pytest.approx(sum(days[-8:-1]) / 7)
+    assert kpop["growth"] == pytest.approx(days[-1] / kpop["usual"])
+    assert get(client, "/trends/musicians")["items"]
+    assert get(client, "/trends/challenges", date="1999-01-01")["items"] == []
+
+
+def test_health_tells_of_stream_letters_and_baselines(client: TestClient, world: World) -> None:
+    found = get(client, "/health")
+    assert datetime.fromisoformat(found["stream"]["last_window_start"]) == world.newest
+    assert found["stream"]["watermark_delay_seconds"] >= found["stream"]["lag_seconds"]
+    assert [(entry["reason"], entry["count"]) for entry in found["dead_letters"]] == [
+        ("not_json", 9),
+        ("bad_id", 4),
+        ("not_utf8", 2),
+    ]
+    assert found["baselines"]["detector"] == "return_period"
+    assert found["level"] == "ok"
+
+
+def test_parsed_days_and_parity_appear_when_the_batch_has_made_them(client: TestClient, admin: Any) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('parsed_days'), to_regclass('parity_days')")
+        made = cursor.fetchone() == (None, None)
+        if made:
+            cursor.execute(
+                "CREATE TABLE parsed_days (date date, parsed_at timestamptz, posts bigint, duplicates bigint, late_posts bigint,"
+                " dead_letters bigint, objects bigint); CREATE TABLE parity_days (date date, checked_at timestamptz,"
+                " keyword_windows bigint, equal bigint, late bigint, duplicate bigint, missing bigint, unexplained bigint);"
+                " GRANT SELECT ON parsed_days, parity_days TO tiktok_reader_role"
+            )
+        cursor.execute(
+            "INSERT INTO parsed_days (date, parsed_at, posts, duplicates, late_posts, dead_letters, objects)"
+            " SELECT DISTINCT date, now(), 10, 1, 2, 0, 3 FROM keyword_daily"
+        )
+        cursor.execute("INSERT INTO parity_days VALUES (current_date - 1, now(), 100, 90, 4, 2, 1, 3)")
+    try:
+        found = get(client, "/health")
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DROP TABLE parsed_days, parity_days" if made else "TRUNCATE parsed_days, parity_days")
+    assert found["parsed_days"][0]["late_posts"] == 2
+    assert found["parity_days"][0]["unexplained"] == 3
+    assert found["level"] == "warning"
+    assert "without a cause" in found["findings"][0]["what"]
+
+
+def test_flink_away_is_told_not_raised(client: TestClient) -> None:
+    found = get(client, "/flink")
+    assert not found["reachable"]
+    assert "FLINK_MASTER" in found["detail"]
+
+
+def test_season_is_the_mean_week(client: TestClient) -> None:
+    found = get(client, "/season", keyword="dance")
+    assert len(found["mean"]) == 168
+    assert found["days"] >= 14
+    evening, night = found["mean"][19], found["mean"][4]
+    assert evening > night
+
+
+def test_suggestions_begin_with_the_text_and_take_it_literally(client: TestClient) -> None:
+    assert get(client, "/keywords", prefix="#Da")["items"] == ["dance"]
+    assert get(client, "/keywords", prefix="%")["items"] == []
+    assert get(client, "/keywords", prefix="d_nce")["items"] == []
+
+
+def test_watchlist_entries_are_made_changed_and_removed(writer: TestClient) -> None:
+    made = writer.post(f"{API}/watchlist", json={"keyword": "#Gardening", "list": "Hobby"})
+    assert made.status_code == 201
+    entry = made.json()
+    assert (entry["keyword"], entry["list"], entry["note"]) == ("gardening", "Hobby", None)
+    address = made.headers["location"]
+    assert writer.get(address).json() == entry
+    assert writer.post(f"{API}/watchlist", json={"keyword": "gardening"}).status_code == 409
+    assert writer.patch(address, json={"note": "spring"}).json()["note"] == "spring"
+    moved = writer.patch(address, json={"list": "Other"}).json()
+    assert (moved["list"], moved["note"]) == ("Other", "spring")
+    assert writer.patch(address, json={"note": None}).json()["note"] is None
+    assert {item["keyword"] for item in get(writer, "/watchlist", list="Other")["items"]} == {"gardening"}
+    assert writer.delete(address).status_code == 204
+    assert writer.delete(address).status_code == 404
+
+
+@pytest.mark.parametrize("text", ["two words here", "https://example.org", "!!!"])
+def test_what_is_no_keyword_is_not_watched(writer: TestClient, text: str) -> None:
+    response = writer.post(f"{API}/watchlist", json={"keyword": text})
+    assert response.status_code == 422
+    assert response.json()["type"].endswith(":not-a-keyword")
+
+
+def test_feedback_is_given_replaced_and_withdrawn(writer: TestClient, world: World) -> None:
+    incident = f"/incidents/{world.incidents['sushi']}"
+    for verdict in ("useful", "not_useful"):
+        assert writer.put(f"{API}{incident}/feedback", json={"verdict": verdict}).json()["verdict"] == verdict
+        assert get(writer, incident)["verdict"] == verdict
+    assert writer.delete(f"{API}{incident}/feedback").status_code == 204
+    assert get(writer, incident)["verdict"] is None
+    assert writer.put(f"{API}/incidents/999999/feedback", json={"verdict": "useful"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/incidents/0", 422),
+        ("/incidents/999999", 404),
+        ("/incidents?limit=100000", 422),
+        ("/outliers?severity=worst", 422),
+        ("/outliers?from=2026-03-01T00:00:00", 422),
+        ("/outliers?from=1772323200", 422),
+        ("/series?keyword=a&from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", 422),
+        ("/series", 422),
+        ("/series?keyword=a%00b", 422),
+        ("/nothing", 404),
+    ],
+)
+def test_errors_are_problem_documents(client: TestClient, path: str, status: int) -> None:
+    response = client.get(f"{API}{path}")
+    problem = response.json()
+    assert response.status_code == problem["status"] == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert problem["type"].startswith("urn:tiktok-anomalies:problem:")
+    assert problem["detail"]
+    assert problem["instance"] == f"{API}{path.partition('?')[0]}"

@@ -1,0 +1,365 @@
+"""The page in a real browser: what each view shows and does, that it is accessible, and that text stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+
+from dashboard.app import create_app
+from tests.dashboard.conftest import TOKEN, screenshot, until
+from tests.dashboard.world import EVENTS, World
+
+pytestmark = [pytest.mark.integration, pytest.mark.browser]
+
+Open = Callable[..., Any]
+
+VIEWS = {
+    "now": ("/", ".incident"),
+    "keyword": ("/keyword?q=puppy", ".driver"),
+    "trends": ("/trends", "tbody tr"),
+    "watchlist": ("/watchlist", "tbody tr"),
+    "pipeline": ("/pipeline", "tbody tr"),
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_is_whole_fits_and_is_accessible(open_page: Open, view: str, look: str) -> None:
+    path, ready = VIEWS[view]
+    page = open_page(path, **LOOKS[look])
+    page.wait_for_selector(ready)
+    until(page, "!document.querySelector('.skeleton')")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    assert page.query_selector(".failure") is None
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the screen"
+    screenshot(page, f"{view}-{look}")
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_nothing_comes_from_a_foreign_host(open_page: Open, server: str) -> None:
+    page = open_page("/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path, ready in VIEWS.values():
+        page.goto(server + path)
+        page.wait_for_selector(ready)
+    assert len(asked) > 20
+    assert {url for url in asked if not url.startswith(server)} == set()
+
+
+def test_now_shows_open_incidents_by_severity(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident svg.spark .band")
+    names = page.locator(".incident .keyword").all_inner_texts()
+    assert set(names) == {event.keyword for event in EVENTS if event.state == "open"}
+    assert page.locator("h2.group .severity").all_inner_texts() == ["Critical", "High", "Medium", "Low"]
+    dance = page.locator(".incident", has_text="dance").inner_text()
+    assert re.search(r"\d+ vs \d+ expected", dance)
+    assert "×" in dance
+    assert "once in" in dance
+    assert "own wave" in dance
+    assert "since" in dance
+
+
+def test_filters_are_in_the_address_and_keep_the_focus(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    page.get_by_role("button", name="Drops").click()
+    until(page, "document.querySelectorAll('.incident').length === 1")
+    assert page.url.endswith("/?kind=drop")
+    assert page.evaluate("document.activeElement.textContent") == "Drops"
+    assert page.locator(".incident .keyword").inner_text() == "football"
+    page.reload()
+    page.wait_for_selector(".incident")
+    assert page.locator(".incident").count() == 1
+    page.get_by_role("button", name="critical").click()
+    page.get_by_text("Nothing matches these filters").wait_for()
+    page.get_by_role("button", name="Clear filters").click()
+    until(page, "document.querySelectorAll('.incident').length > 5")
+
+
+def test_a_new_incident_appears_by_itself_and_is_announced(open_page: Open, admin: Any) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO incidents (keyword, opened_at, peak_at, peak_score, state, shape, last_at, severity, status, kind,"
+            " peak_mentions, peak_expected) VALUES ('breaking', now(), now(), 9.5, 'open', 'pulse', now(), 'critical',"
+            " 'provisional', 'surge', 900, 3)"
+        )
+    try:
+        page.locator(".incident", has_text="breaking").wait_for()
+        until(page, "document.getElementById('announce').textContent.includes('breaking, critical')")
+        assert page.locator(".incident .keyword").first.inner_text() == "breaking"
+        with admin, admin.cursor() as cursor:
+            cursor.execute("UPDATE incidents SET state = 'retracted', updated_at = now() WHERE keyword = 'breaking'")
+        page.locator(".incident", has_text="breaking").wait_for(state="detached")
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM incidents WHERE keyword = 'breaking'")
+
+
+def test_feedback_asks_for_the_token_once(open_page: Open, admin: Any) -> None:
+    page = open_page("/", expect_errors=True)
+    page.get_by_role("button", name="Useful: ramen", exact=True).click()
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    page.get_by_text("That is not the token").wait_for()
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.wait_for_selector(".incident")
+    until(page, "document.getElementById('announce').textContent.includes('marked as useful')")
+    with admin, admin.cursor() as cursor:
+        cursor.execute("SELECT verdict FROM feedback WHERE keyword = 'ramen'")
+        assert cursor.fetchone() == ("useful",)
+        cursor.execute("DELETE FROM feedback WHERE keyword = 'ramen'")
+    assert TOKEN not in json.dumps(page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]"))
+
+
+def test_keyword_explains_the_spike(open_page: Open) -> None:
+    page = open_page("/keyword?q=puppy")
+    page.wait_for_selector(".driver")
+    why = page.locator("#why").inner_text()
+    assert "exact" in why
+    assert "two.corgis" in why
+    assert "compared with" in why
+    assert "Distinct authors" in why
+    link = page.locator(".post-link").first.get_attribute("href")
+    assert re.fullmatch(r"https://www\.tiktok\.com/@[\w.]+/video/\d+", link)
+    before = page.locator(".post").count()
+    page.get_by_role("button", name="Show all posts").click()
+    until(page, f"document.querySelectorAll('.post').length > {before}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert download.value.path().read_text(encoding="utf-8-sig").startswith("keyword,window_start,mentions")
+
+
+def test_keyword_of_today_says_that_it_is_sampled(open_page: Open) -> None:
+    page = open_page("/keyword?q=marathon")
+    page.wait_for_selector(".driver")
+    why = page.locator("#why").inner_text()
+    assert "sampled" in why
+    assert "has not been parsed yet" in why
+    assert page.locator(".post").count() > 0
+
+
+def test_the_chart_is_walked_with_the_keyboard(open_page: Open) -> None:
+    page = open_page("/keyword?q=dance")
+    chart = page.get_by_role("slider")
+    chart.wait_for()
+    chart.focus()
+    page.keyboard.press("Home")
+    first = chart.get_attribute("aria-valuetext")
+    page.keyboard.press("ArrowRight")
+    second = chart.get_attribute("aria-valuetext")
+    page.keyboard.press("End")
+    last = chart.get_attribute("aria-valuetext")
+    assert len({first, second, last}) == 3
+    assert "outlier" in last
+    assert page.locator(".tip").is_visible()
+
+
+def test_the_keyboard_reaches_search_and_views(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("/")
+    page.keyboard.type("#Dance")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/keyword?q=dance")
+    page.get_by_role("link", name="Trends").press("Enter")
+    page.wait_for_url("**/trends")
+    page.go_back()
+    page.wait_for_url("**/keyword?q=dance")
+    page.locator("h1", has_text="dance").wait_for()
+
+
+def test_times_are_local_with_utc_on_hover(open_page: Open, world: World) -> None:
+    page = open_page("/", timezone_id="Asia/Tokyo")
+    shown = page.locator(".incident", has_text="dance").locator("time").first
+    iso = shown.get_attribute("datetime")
+    assert shown.get_attribute("title") == f"{iso[:10]} {iso[11:16]} UTC"
+    assert f"{(int(iso[11:13]) + 9) % 24:02}:{iso[14:16]}" in shown.inner_text()
+
+
+def test_trends_change_subject_order_and_day(open_page: Open) -> None:
+    page = open_page("/trends")
+    page.locator("tbody tr", has_text="comeback").wait_for()
+    page.get_by_role("button", name="Musicians").click()
+    page.locator("tbody tr", has_text="The Night Buses").wait_for()
+    page.get_by_role("button", name="Most posts").click()
+    page.wait_for_url("**/trends?of=musicians&order=volume")
+    page.locator("tbody tr").first.wait_for()
+    page.get_by_role("combobox", name="Day (UTC)").select_option(index=1)
+    page.wait_for_url("**date=*")
+
+
+def test_watchlist_is_edited(open_page: Open) -> None:
+    page = open_page("/watchlist", expect_errors=True)
+    page.get_by_role("textbox", name="Keyword", exact=True).fill("#Karaoke")
+    page.get_by_role("button", name="Follow", exact=True).click()
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    row = page.locator("tbody tr", has_text="karaoke")
+    if not row.count():  # the view was drawn anew after signing in
+        row.or_(page.locator("tbody tr").first).first.wait_for()
+    row.wait_for()
+    note = page.get_by_label("Note on karaoke")
+    note.fill("Fridays")
+    note.press("Enter")
+    until(page, "document.getElementById('announce').textContent === 'Note saved.'")
+    page.get_by_role("button", name="Stop following karaoke").click()
+    row.wait_for(state="detached")
+
+
+def test_pipeline_shows_health_and_says_what_to_do(open_page: Open) -> None:
+    page = open_page("/pipeline")
+    page.locator(".tile", has_text="Watermark delay").wait_for()
+    text = page.locator("main").inner_text()
+    for fact in (
+        "Throughput",
+        "Stream lag",
+        "Dead letters",
+        "Baselines",
+        "not json",
+        "itemInfos.id is missing",
+        "Daily batch",
+    ):
+        assert fact in text
+    assert "Flink does not answer" in text
+    assert "make up" in text
+
+
+def test_colours_can_be_chosen_and_stay(open_page: Open) -> None:
+    page = open_page("/", color_scheme="light")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Colours: as the system").click()
+    page.get_by_role("button", name="Colours: light").click()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    page.reload()
+    page.wait_for_selector("main h1")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+
+
+@pytest.fixture
+def hostile(admin: Any, world: World) -> Iterator[str]:
+    """An incident, an outlier, posts, a note and a dead letter made of markup."""
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO outliers SELECT %s, window_start, mentions, expected, lower, upper, p_value, score, severity, status,"
+            " tide, excess, sample_posts, baseline_version, detector, pane, posts FROM outliers WHERE keyword = 'kpop'",
+            (HOSTILE,),
+        )
+        cursor.execute(
+            "INSERT INTO incidents (keyword, opened_at, peak_at, peak_score, state, shape, last_at, severity, status, kind,"
+            " peak_mentions, peak_expected) SELECT %s, opened_at, peak_at, peak_score, 'open', shape, last_at, severity, status,"
+            " kind, peak_mentions, peak_expected FROM incidents WHERE keyword = 'kpop'",
+            (HOSTILE,),
+        )
+        cursor.execute(
+            "INSERT INTO posts (post_id, posted_at, seen_at, author_id, author_name, text, keywords, challenges, music_id)"
+            " SELECT 9000000000000000000 + n, opened_at, opened_at, 'a' || n, %s, %s, ARRAY[%s, %s], ARRAY[%s], '1'"
+            " FROM incidents, generate_series(1, 30) n WHERE keyword = %s",
+            (HOSTILE, HOSTILE, HOSTILE, f"word {HOSTILE}", f"tag {HOSTILE}", HOSTILE),
+        )
+        cursor.execute("INSERT INTO watchlist (keyword, list, note) VALUES (%s, %s, %s)", (HOSTILE, HOSTILE, HOSTILE))
+        cursor.execute("INSERT INTO dead_letters VALUES ('posts', 9, 9, now(), %s, %s, '')", (HOSTILE, HOSTILE))
+        cursor.execute("INSERT INTO keyword_daily VALUES (current_date - 1, %s, 5000)", (HOSTILE,))
+    yield HOSTILE
+    with admin, admin.cursor() as cursor:
+        for table in ("outliers", "incidents", "watchlist", "keyword_daily"):
+            cursor.execute(f"DELETE FROM {table} WHERE keyword = %s", (HOSTILE,))
+        cursor.execute("DELETE FROM posts WHERE author_name = %s", (HOSTILE,))
+        cursor.execute("DELETE FROM dead_letters WHERE partition = 9")
+
+
+def test_markup_in_posts_and_keywords_stays_text(open_page: Open, hostile: str, server: str) -> None:
+    page = open_page("/")
+    paths = ["/", f"/keyword?q={quote(hostile)}", "/trends", "/watchlist", "/pipeline"]
+    for path in paths:
+        page.goto(server + path)
+        page.get_by_text(HOSTILE).first.wait_for()
+        until(page, "!document.querySelector('.skeleton')")
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("main img, main script").count() == 0
+        if path.startswith("/keyword"):
+            assert page.locator(".post-text").first.inner_text() == HOSTILE
+            assert page.locator(".post-link").first.get_attribute("href").startswith("https://www.tiktok.com/@/video/")
+
+
+def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> None:
+    page = open_page("/", expect_errors=True)
+    page.wait_for_selector(".incident")
+    problem = {"type": "urn:tiktok-anomalies:problem:database-away", "title": "Service Unavailable", "status": 503,
+               "detail": "No connection to Postgres. Start it with `make up`.", "instance": "/"}  # fmt: skip
+    page.route(
+        "**/api/v1/trends/**",
+        lambda route: route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem)),
+    )
+    page.get_by_role("link", name="Trends").click()
+    page.get_by_role("alert").get_by_text("make up").wait_for()
+    screenshot(page, "error-light")
+    page.unroute("**/api/v1/trends/**")
+    page.get_by_role("button", name="Try again").click()
+    page.locator("tbody tr").first.wait_for()
+
+
+def test_an_empty_system_says_how_to_begin(open_page: Open) -> None:
+    page = open_page("/")
+    nothing = {"items": [], "next_cursor": None, "date": None, "dates": [], "compared_days": 0, "lists": []}
+    for pattern in ("**/api/v1/incidents?*", "**/api/v1/trends/**", "**/api/v1/watchlist"):
+        page.route(pattern, lambda route: route.fulfill(json=nothing))
+    for name, text in (
+        ("Trends", "No day has been parsed yet"),
+        ("Watchlist", "You follow no keywords yet"),
+        ("Now", "Nothing unusual right now"),
+    ):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_text(text).wait_for()
+    screenshot(page, "empty-light")
+
+
+def test_beyond_loopback_the_page_asks_for_the_token(chromium: Any, config: Any, world: World) -> None:
+    """The page of a server that anybody could reach shows nothing until one has signed in."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = create_app(replace(config, host="0.0.0.0"))
+    running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    context = chromium.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        page.get_by_label("Token").fill(TOKEN)
+        assert page.locator(".incident").count() == 0
+        page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+        page.wait_for_selector(".incident")
+        until(page, "document.getElementById('live').dataset.state === 'on'")
+    finally:
+        context.close()
+        app.state.newsroom.close()
+        running.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
