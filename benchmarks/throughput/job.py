@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
             windows = count(batches, config)
         else:
             windows = stream.process(batches, config) | "CountedWindows" >> beam.Map(lambda scored: scored.window)
-        windows | "NoteCounts" >> note_counts(own.taps)
+        windows | "NoteCounts" >> note_counts(own.taps, config.shards)
 
     return stream.run(others, build)
 

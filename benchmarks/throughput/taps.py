@@ -47,8 +47,9 @@ class _CountReadFn(beam.DoFn):
 
 
 class _NoteCountsFn(beam.DoFn):
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, shards: int) -> None:
         self._folder = folder
+        self._shards = shards
 
     def setup(self) -> None:
         self._name = uuid.uuid4().hex
@@ -57,7 +58,8 @@ class _NoteCountsFn(beam.DoFn):
         counts = element.counts
         if element.pane is not Pane.EARLY:
             total = checksum(counts.window_start, zip(counts.keywords, counts.mentions.tolist(), strict=True))
-            line = {"window": counts.window_start, "shard": element.shard, "posts": counts.posts, "checksum": total}
+            line = {"window": counts.window_start, "shard": element.shard, "shards": self._shards}
+            line |= {"posts": counts.posts, "checksum": total}
             _append(self._folder, "counted", self._name, line)
 
 
@@ -66,9 +68,9 @@ def count_read(folder: str) -> beam.ParDo:
     return beam.ParDo(_CountReadFn(folder))
 
 
-def note_counts(folder: str) -> beam.ParDo:
+def note_counts(folder: str, shards: int) -> beam.ParDo:
     """Note the counts of a shard's window each time that they are final so far."""
-    return beam.ParDo(_NoteCountsFn(folder))
+    return beam.ParDo(_NoteCountsFn(folder, shards))
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,15 @@ def read_so_far(folder: Path) -> list[Read]:
 
 
 def counted_so_far(folder: Path) -> tuple[int, str]:
-    """Return the posts in closed windows, and the checksum of their counts."""
+    """Return the posts in closed windows, as far as all shards have them, and the checksum of their counts."""
     last: dict[tuple[int, int], tuple[int, int]] = {}
+    shards = 1
     for line in _lines(folder, "counted"):
+        shards = line["shards"]
         key, value = (line["window"], line["shard"]), (line["posts"], line["checksum"])
         last[key] = max(last.get(key, value), value)
     # Every shard of a window knows all its posts.
-    posts = sum({window: posts for (window, _), (posts, _) in last.items()}.values())
+    posts = sum(posts for posts, _ in last.values()) // shards
     return posts, shown(posts, sum(total for _, total in last.values()))
 
 
