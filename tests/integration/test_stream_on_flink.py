@@ -172,7 +172,24 @@ def test_every_post_is_accounted_for(
     found = _check_outliers(connection, expected, detector)
     _check_incidents(connection, found)
     _check_copies(found, empty_stack)
+    if disturb is _kill_nothing:
+        _check_parity(connection)
     connection.close()
+
+
+def _check_parity(connection: Any) -> None:
+    """The batch counts the same posts from the archive, and each difference has a cause: posts that were sent twice."""
+    day = str((datetime.now(UTC) - timedelta(days=1)).date())
+    _python("beam_pipelines.parse", "--date", day)
+    _python("beam_pipelines.parity", "--date", day)  # its exit code says whether something is unexplained
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT keyword_windows, equal, duplicate, missing, unexplained FROM parity_days WHERE date = %s", (day,)
+        )
+        compared, equal, duplicate, missing, unexplained = cursor.fetchone()
+    assert compared == equal + duplicate
+    assert duplicate > 0
+    assert missing == unexplained == 0
 
 
 def _check_outliers(connection: Any, expected: accounting.Recount, detector: Detector) -> set[tuple[str, int]]:
