@@ -342,7 +342,7 @@ def test_the_statements_of_the_readme_return_what_they_promise():
     for i in range(2):
         at = start_of(first + timedelta(days=i))
         posts = [
-            (at + j, raw_post(100 * i + j + 1, at + j, "dance #salsa", item={"musicId": "m"},
+            (at + j, raw_post(100 * i + j + 1, at + j, "dance #salsa", item={"musicId": "m", "diggCount": 10**9},
                               musicInfos={"musicName": "Song", "authorName": "Bo"}, challengeInfoList=[{"challengeName": "Salsa"}]))
             for j in range(30)
         ]  # fmt: skip
