@@ -12,10 +12,13 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from beam_pipelines import flink
 from beam_pipelines.job_server import EMBEDDED, JobServer
 
+BATCH_RUNNERS = "DirectRunner or FlinkRunner; default: %(default)s"
+"""Help of ``--runner``."""
+
 _DIRECT = {
     "direct_running_mode": "multi_processing",
     "direct_num_workers": "0",  # as many as there are cores
-    "default_sdk_harness_log_level": "ERROR",  # its workers tell at length how they start and end,
+    "default_sdk_harness_log_level": "ERROR",  # its workers tell at length how they start and end
 }
 
 
@@ -31,10 +34,8 @@ class BatchRunner:
         self.on_flink = flink.wants_flink(argv)
         arguments = list(argv)
         if self.on_flink:
-            arguments = flink.with_defaults(
-                [*argv, *([] if flink.option(argv, "job_name") else [f"--job_name={job_name}"])]
-            )
-        elif not flink.option(argv, "runner") or flink.option(argv, "runner") == "DirectRunner":
+            arguments = flink.with_defaults(argv, job_name)
+        elif flink.option(argv, "runner") in ("", "DirectRunner"):
             arguments += [f"--{name}={value}" for name, value in _DIRECT.items() if not flink.option(argv, name)]
         self.arguments = arguments
         self._server: JobServer | None = None

@@ -1,7 +1,8 @@
-"""Options that nobody knows are errors: Beam would take a misspelled one and ignore it."""
+"""What Beam's own reading of a command line lacks: help for our options, and errors for those that nobody knows."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -40,3 +41,32 @@ def check_known(argv: Sequence[str]) -> None:
             hint = f"did you mean --{near[0]}?" if near else "see --help"
             msg = f"unknown option --{name}: {hint}"
             raise UserError(msg)
+
+
+def wants_help(argv: Sequence[str]) -> bool:
+    """Tell whether a command line asks for help."""
+    return "--help" in argv or "-h" in argv
+
+
+def print_help(
+    module: str, description: str | None, runner: str, examples: str, *groups: type[PipelineOptions]
+) -> None:
+    """Print the help of a pipeline's main program.
+
+    Args:
+        module: name of the program's module.
+        description: its docstring.
+        runner: help of ``--runner``.
+        examples: options of Beam and Flink worth naming.
+        groups: the program's own options.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"Beam's and Flink's own options are taken too{examples}.",
+    )
+    parser.add_argument("--runner", default="DirectRunner", help=runner)
+    for group in groups:
+        group._add_argparse_args(parser)
+    parser.print_help()

@@ -60,7 +60,7 @@ def option(argv: Sequence[str], name: str) -> str:
     return ""
 
 
-def with_defaults(argv: Sequence[str]) -> list[str]:
+def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[str]:
     """Add to a command line what the Flink runner needs and it does not say."""
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     worker = {"command": str(WORKER_BOOT), "env": {"PATH": search_path, "PYTHONPATH": str(ROOT)}}
@@ -75,7 +75,7 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
         "max_bundle_size": "20000",
         "max_bundle_time_mills": "1000",
         "max_cache_memory_usage_mb": "100",  # of state in a worker; without the option it is none
-        "job_name": "tiktok-stream",
+        "job_name": job_name,
     }
     added = [f"--{name}={value}" for name, value in defaults.items() if not option(argv, name)]
     return [*argv, *added, *(flag for flag in FLAGS if flag not in argv)]

@@ -12,7 +12,6 @@ counts. Addresses and secrets come from the environment or `.env`: PGHOST …, A
 
 from __future__ import annotations
 
-import argparse
 import sys
 import threading
 import time
@@ -29,8 +28,8 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines import day_tables
-from beam_pipelines.batch import BatchRunner
-from beam_pipelines.command_line import check_known
+from beam_pipelines.batch import BATCH_RUNNERS, BatchRunner
+from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.database import connect
 from beam_pipelines.day_tables import DaySummary
@@ -205,20 +204,16 @@ def _progress(day: date, goal: int) -> Iterator[None]:
 
 def run(argv: Sequence[str]) -> int:
     """Parse options, check, parse the days in order."""
-    if "--help" in argv or "-h" in argv:
-        parser = argparse.ArgumentParser(
-            prog="python -m beam_pipelines.parse",
-            description=__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="Beam's and Flink's own options are taken too, such as --direct_num_workers, --parallelism, --job_name.",
+    if wants_help(argv):
+        print_help(
+            "beam_pipelines.parse",
+            __doc__,
+            BATCH_RUNNERS,
+            ", such as --direct_num_workers, --parallelism, --job_name",
+            DayOptions,
+            ParseOptions,
+            CountingOptions,
         )
-        parser.add_argument(
-            "--runner", default="DirectRunner", help="DirectRunner or FlinkRunner; default: %(default)s"
-        )
-        DayOptions._add_argparse_args(parser)
-        ParseOptions._add_argparse_args(parser)
-        CountingOptions._add_argparse_args(parser)
-        parser.print_help()
         return 0
     check_known(argv)
     runner = BatchRunner(argv, "tiktok-parse")

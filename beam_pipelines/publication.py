@@ -22,15 +22,13 @@ from beam_pipelines.errors import UserError
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import CountHistory
 from detection.detector import Detector, Summary
+from transforms.copy_text import NULL, text
 
 KEPT_VERSIONS: Final = 14
 """Versions of a detector that stay; older ones go when a new one comes."""
 
 PART_BYTES: Final = 32 * 2**20
 """Size of the parts that a table's bytes are stored in."""
-
-_COPY_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_NULL: Final = "\\N"
 
 
 def publish(connection: Any, detector: Detector, history: CountHistory) -> int:
@@ -92,7 +90,7 @@ def _rows(table: BaselineTable, summary: Summary, keywords: Sequence[str], versi
         summary.tail[rows].tolist(), strict=True,
     )  # fmt: skip
     for keyword, level, deviation, season, tail in columns:
-        name = keywords[keyword].translate(_COPY_SPECIAL)
-        own = "{" + ",".join(map(factors.__getitem__, seasons[season].tolist())) + "}" if season >= 0 else _NULL
-        parameters = "{" + ",".join(f"{value:.6g}" for value in tail) + "}" if tail else _NULL
+        name = text(keywords[keyword])
+        own = "{" + ",".join(map(factors.__getitem__, seasons[season].tolist())) + "}" if season >= 0 else NULL
+        parameters = "{" + ",".join(f"{value:.6g}" for value in tail) + "}" if tail else NULL
         yield f"{version}\t{name}\t{level:.6g}\t{deviation:.6g}\t{own}\t{parameters}\n"

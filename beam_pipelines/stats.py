@@ -11,7 +11,6 @@ The version appears in one transaction; a running stream takes it up by itself w
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -22,8 +21,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.batch import BatchRunner
-from beam_pipelines.command_line import check_known
+from beam_pipelines.batch import BATCH_RUNNERS, BatchRunner
+from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.database import connect
 from beam_pipelines.days import DayOptions, parse_date, start_of
@@ -85,20 +84,16 @@ def build(pipeline: beam.Pipeline, days: Sequence[date], files: CountHistory | N
 
 def run(argv: Sequence[str]) -> int:
     """Parse the options, fit, publish."""
-    if "--help" in argv or "-h" in argv:
-        parser = argparse.ArgumentParser(
-            prog="python -m beam_pipelines.stats",
-            description=__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="Beam's and Flink's own options are taken too.",
+    if wants_help(argv):
+        print_help(
+            "beam_pipelines.stats",
+            __doc__,
+            BATCH_RUNNERS,
+            "",
+            DayOptions,
+            StatsOptions,
+            DetectorOptions,
         )
-        parser.add_argument(
-            "--runner", default="DirectRunner", help="DirectRunner or FlinkRunner; default: %(default)s"
-        )
-        DayOptions._add_argparse_args(parser)
-        StatsOptions._add_argparse_args(parser)
-        DetectorOptions._add_argparse_args(parser)
-        parser.print_help()
         return 0
     check_known(argv)
     runner = BatchRunner(argv, "tiktok-stats")

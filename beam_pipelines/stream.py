@@ -12,7 +12,6 @@ options: Flink shows a job's options to everybody who can open its web UI.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 
 from beam_pipelines import flink
-from beam_pipelines.command_line import check_known
+from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.detector_options import DetectorOptions
@@ -39,7 +38,7 @@ from transforms.archive import ArchivePosts
 from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions
 from transforms.outliers import ScoredWindow
-from transforms.posts import DecodePosts
+from transforms.posts import LAST_SECOND, DecodePosts
 from transforms.records import BatchRecords, RawBatch, RawRecord
 from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
@@ -47,9 +46,6 @@ from transforms.sources.consumer import TopicSettings
 from transforms.sources.kafkaio import ReadWithKafkaIO
 from transforms.sources.librdkafka import ReadWithLibrdkafka
 from transforms.windows import MergePanes, WindowMentions
-
-LAST_SECOND = 253_402_300_799
-"""End of the year 9999, epoch seconds: a later time stamp has no date, so it is no time for a record."""
 
 
 class _TimeStamp(msgspec.Struct):
@@ -157,19 +153,17 @@ Build = Callable[[beam.Pipeline, StreamConfig, Place], object]
 
 def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
     """Parse options, check, build, run; a benchmark has a graph of its own to run on Flink."""
-    if "--help" in argv or "-h" in argv:
-        parser = argparse.ArgumentParser(
-            prog="python -m beam_pipelines.stream",
-            description=__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="Beam's and Flink's own options are taken too, such as --parallelism, --checkpointing_interval (ms), "
-            "--max_bundle_size, --sdk_worker_parallelism, --job_name.",
+    if wants_help(argv):
+        print_help(
+            "beam_pipelines.stream",
+            __doc__,
+            "FlinkRunner, or DirectRunner with --input",
+            ", such as --parallelism, --checkpointing_interval (ms), "
+            "--max_bundle_size, --sdk_worker_parallelism, --job_name",
+            StreamOptions,
+            CountingOptions,
+            DetectorOptions,
         )
-        parser.add_argument("--runner", default="DirectRunner", help="FlinkRunner, or DirectRunner with --input")
-        StreamOptions._add_argparse_args(parser)
-        CountingOptions._add_argparse_args(parser)
-        DetectorOptions._add_argparse_args(parser)
-        parser.print_help()
         return 0
     check_known(argv)
     on_flink = flink.wants_flink(argv)

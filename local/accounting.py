@@ -12,7 +12,7 @@ import msgspec
 
 from transforms import lake
 from transforms.archive import read_object, without_repeats
-from transforms.posts import Rejected, decode_post
+from transforms.posts import NEVER_AHEAD_MS, Rejected, decode_post
 from transforms.text import tokenise
 
 
@@ -48,7 +48,7 @@ class Recount:
             digests[_digest(line)] += 1
             try:
                 # Ahead of the record's own time stamp nothing can be here: the producer takes it from the post.
-                post = decode_post(line, 2**52)
+                post = decode_post(line, NEVER_AHEAD_MS)
             except Rejected:
                 dead += 1
                 continue

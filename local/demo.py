@@ -34,15 +34,13 @@ from feed.files import read_lines
 from local import accounting, reset, stack, web
 from local import settings as configuration
 from local.settings import ROOT, Settings, StackError
-from transforms.posts import Rejected, decode_counted
+from transforms.posts import NEVER_AHEAD_MS, Rejected, decode_counted
 
 FOLDER = ROOT / "build" / "demo"
 REPORT = ROOT / "build" / "demo.json"
 JOB = "tiktok-stream"
 HISTORY_DAYS = 14
 PATIENCE_SECONDS = 90
-FAR_AHEAD_MS = 2**52
-"""The producer takes a record's time from the post: none lies ahead of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +141,7 @@ def _live(connection: Any, day: Path, console: Console) -> list[dict[str, Any]]:
     with live.open("wb") as file:
         for line in read_lines([str(day)]):
             with suppress(Rejected):
-                if decode_counted(line, FAR_AHEAD_MS).window_start == strongest[0]:
+                if decode_counted(line, NEVER_AHEAD_MS).window_start == strongest[0]:
                     file.write(line + b"\n")
     began = datetime.now(UTC) - timedelta(minutes=15)
     _python("feed.produce", str(live), "--time", "now")

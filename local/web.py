@@ -9,7 +9,6 @@ from urllib.request import urlopen
 from local import stack
 from local.part import Launch, NotReadyError, Part, Say
 from local.settings import ROOT, Address, Settings
-from local.supervisor import Supervisor
 
 
 def up(settings: Settings, say: Say) -> str:
@@ -28,13 +27,7 @@ def up(settings: Settings, say: Say) -> str:
 
 def down(settings: Settings) -> bool:
     """Stop the dashboard that ``up`` started; tell if it ran."""
-    own = _own(settings)
-    if not own.run_dir.exists():
-        return False
-    with stack.only_one(own):
-        supervisor = Supervisor(own)
-        stopped = supervisor.stop()
-        return bool(supervisor.stop_orphans()) or stopped
+    return stack.down(_own(settings))
 
 
 def _own(settings: Settings) -> Settings:

@@ -6,12 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from transforms.copy_text import NULL, array, text, time_of
-from transforms.posts import Post
+from transforms.posts import LAST_SECOND, Post
 from transforms.readable import hashtag, readable
 from transforms.text import tokenise
-
-LATEST_CREATION: Final = 253_402_300_799
-"""End of the year 9999, epoch seconds; a later time has no date."""
 
 MAX_COUNT: Final = 2**62
 """Larger counts are noise, and three of them would not fit the column of their sum."""
@@ -74,7 +71,7 @@ def _posted_at(create_time: str | None) -> str:
     if create_time is None or not (create_time.isascii() and create_time.isdecimal()):
         return NULL
     seconds = int(create_time[:20])
-    return time_of(seconds) if 0 < seconds <= LATEST_CREATION else NULL
+    return time_of(seconds) if 0 < seconds <= LAST_SECOND else NULL
 
 
 class DailyTally:

@@ -26,6 +26,12 @@ FUTURE_TOLERANCE_SECONDS = WINDOW_SECONDS
 """How far a post's ``time_stamp`` may lie ahead of the source's own timestamp: further, and its window could stay open
 for years."""
 
+NEVER_AHEAD_MS = 2**52
+"""Stands in for a record's timestamp that is not known: no post is judged to lie ahead of it."""
+
+LAST_SECOND = 253_402_300_799
+"""End of the year 9999, epoch seconds: a later time has no date."""
+
 
 class Author(Struct, rename="camel", gc=False):
     """``authorInfos``, as far as it is used."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
-import psycopg2
 from apache_beam.metrics.metric import Metrics
 from kafka import KafkaProducer
 from psycopg2.extras import execute_values
@@ -17,10 +15,8 @@ from psycopg2.extras import execute_values
 from transforms import incidents, lake
 from transforms.dead_letters import DeadLetter
 from transforms.outliers import Outlier, ScoredWindow
+from transforms.postgres import Session
 from transforms.windows import Pane
-
-DATABASE_TRIES = 6
-"""Attempts at a transaction while Postgres restarts, with pauses of 1, 2, 4 … seconds between them."""
 
 _UPSERT_WINDOWS = """
     INSERT INTO keyword_windows AS old (keyword, window_start, mentions, pane) VALUES %s
@@ -84,8 +80,10 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
 class _WriteToPostgresFn(beam.DoFn):
     def __init__(self, min_mentions: int) -> None:
         self._min_mentions = min_mentions
-        self._connection: Any = None
         self._retries = Metrics.counter("WriteToPostgres", "retries")
+
+    def setup(self) -> None:
+        self._session = Session("stream")
 
     def start_bundle(self) -> None:
         self._scored: list[ScoredWindow] = []
@@ -94,25 +92,13 @@ class _WriteToPostgresFn(beam.DoFn):
         self._scored.append(element)
 
     def finish_bundle(self) -> None:
-        if not self._scored:
-            return
-        for attempt in range(DATABASE_TRIES):
-            try:
-                if self._connection is None:
-                    self._connection = psycopg2.connect("", application_name="stream")
-                write_scored(self._connection, self._scored, self._min_mentions)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                self._connection = None
-                if attempt == DATABASE_TRIES - 1:
-                    raise
-                self._retries.inc()
-                time.sleep(2**attempt)
-            else:
-                return
+        if self._scored:
+            self._session.run(
+                lambda connection: write_scored(connection, self._scored, self._min_mentions), self._retries.inc
+            )
 
     def teardown(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        self._session.close()
 
 
 @dataclass

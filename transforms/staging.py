@@ -8,17 +8,14 @@ another run of the same day has begun, is refused.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
-DATABASE_TRIES = 6
-"""Attempts at a transaction while Postgres restarts, with pauses of 1, 2, 4 … seconds between them."""
+from transforms.postgres import Session
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,8 @@ class Stager:
 
     def __init__(self, run: ParseRun) -> None:
         self._run = run
-        self._connection: Any = None
+        # Staged rows can be made again from the archive.
+        self._session = Session("parse", "SET SESSION synchronous_commit = off")
 
     def stage(self, chunks: Sequence[Chunk]) -> None:
         """Write chunks in one transaction; those that are there already are passed over.
@@ -81,31 +79,15 @@ class Stager:
             SupersededError: the run is no longer the day's.
             psycopg2.OperationalError: Postgres stayed away.
         """
-        for attempt in range(DATABASE_TRIES):
-            try:
-                if self._connection is None:
-                    self._connection = psycopg2.connect("", application_name="parse")
-                    with self._connection, self._connection.cursor() as cursor:
-                        # Staged rows can be made again from the archive.
-                        cursor.execute("SET SESSION synchronous_commit = off")
-                self._stage(chunks)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                self._connection = None
-                if attempt == DATABASE_TRIES - 1:
-                    raise
-                time.sleep(2**attempt)
-            else:
-                return
+        self._session.run(lambda connection: self._stage(connection, chunks))
 
     def close(self) -> None:
         """Give the connection back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._session.close()
 
-    def _stage(self, chunks: Sequence[Chunk]) -> None:
+    def _stage(self, connection: Any, chunks: Sequence[Chunk]) -> None:
         date, token = self._run.date, self._run.token
-        with self._connection, self._connection.cursor() as cursor:
+        with connection, connection.cursor() as cursor:
             cursor.execute("SELECT run FROM parse_runs WHERE date = %s FOR SHARE", (date,))
             current = cursor.fetchone()
             if current is None or current[0] != token:

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from apache_beam.metrics.metric import Metrics
 
+from detection.hourly import DAY_SECONDS
 from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun, BrokenObjectError, read_object
-from transforms.posts import CountedPost, Post, Rejected, decode_counted, decode_post
+from transforms.posts import NEVER_AHEAD_MS, CountedPost, Post, Rejected, decode_counted, decode_post
 from transforms.readable import hashtags
 
 ELSEWHERE: Final = 31
@@ -34,14 +35,10 @@ DEAD: Final = 64
 """Flag of a line that could not be read; it is added to the code of the hour of the record's own timestamp."""
 
 HOUR_MASK: Final = 31
-DAY_SECONDS: Final = 86_400
 ID_SHARDS: Final = 16
 
 SAMPLE_EVERY: Final = 20
 """One post in so many is looked at for hashtags that are everywhere."""
-
-NEVER_AHEAD_MS: Final = 2**52
-"""Stands in for a missing timestamp where a post is judged to lie in the future: it does not."""
 
 
 class Place(NamedTuple):

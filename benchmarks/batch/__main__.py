@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ import msgspec
 import psutil
 import psycopg2
 
+from beam_pipelines.retention import drop_before
 from feed.simulation import Config, Simulation
 from local import settings as configuration
 from local.settings import ROOT
 from transforms import lake
 from transforms.archive import Archiver
-from transforms.posts import Rejected, decode_post
+from transforms.posts import NEVER_AHEAD_MS, Rejected, decode_counted
 from transforms.records import MAX_BATCH, RawBatch
 
 DAY = date(2005, 2, 3)
@@ -85,7 +86,7 @@ def archive_day(prefix: str, posts: int, seed: int) -> Archived:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             at_ms = int(decode(line).time_stamp * 1000) or at_ms
         with suppress(Rejected):
-            ids.add(decode_post(line, 2**52).post_id)
+            ids.add(decode_counted(line, NEVER_AHEAD_MS).post_id)
         times, values = waiting[lines % PARTITIONS]
         times.append(at_ms)
         values.append(line)
@@ -141,20 +142,7 @@ def _check(archived: Archived) -> None:
 
 def _forget() -> None:
     connection = psycopg2.connect("")
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT drop_days_before(%s)", (date(2005, 3, 1),))
-        for table in (
-            "parsed_days",
-            "parse_runs",
-            "keyword_daily",
-            "challenge_daily",
-            "music_daily",
-            "uncounted",
-            "common_hashtags",
-        ):
-            cursor.execute(f"DELETE FROM {table} WHERE date = %s", (DAY,))  # noqa: S608 - names of our own
-        cursor.execute("DELETE FROM window_totals WHERE window_start < '2005-03-01'")
-        cursor.execute("DELETE FROM dead_letters WHERE seen_at < '2005-03-01'")
+    drop_before(connection, DAY + timedelta(days=1))
     connection.close()
 
 

@@ -1,0 +1,64 @@
+"""A worker's session with Postgres, which outlives restarts of the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg2
+
+TRIES: Final = 6
+"""Attempts at a transaction while Postgres restarts, with pauses of 1, 2, 4 … seconds between them."""
+
+
+class Session:
+    """One connection, made at the first use and again when it is lost.
+
+    Args:
+        application: name that Postgres shows for it.
+        prepare: a statement for each new connection.
+    """
+
+    def __init__(self, application: str, prepare: str = "") -> None:
+        self._application = application
+        self._prepare = prepare
+        self._connection: Any = None
+
+    def run(self, transaction: Callable[[Any], None], retried: Callable[[], None] | None = None) -> None:
+        """Run a transaction, again if the connection is lost; it gets the connection, and must bear repeating.
+
+        Args:
+            transaction: what to do.
+            retried: is told of each further attempt.
+
+        Raises:
+            psycopg2.OperationalError: Postgres stayed away.
+        """
+        for attempt in range(TRIES):
+            try:
+                transaction(self._connected())
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                self._connection = None
+                if attempt == TRIES - 1:
+                    raise
+                if retried is not None:
+                    retried()
+                time.sleep(2**attempt)
+            else:
+                return
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> Any:
+        if self._connection is None:
+            connection = psycopg2.connect("", application_name=self._application)
+            if self._prepare:
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(self._prepare)
+            self._connection = connection
+        return self._connection
