@@ -36,7 +36,10 @@ export async function call(method, path, { parameters, body, signal } = {}) {
     throw new Problem("No answer", "The dashboard’s server does not answer. See whether it still runs: make dashboard.", 0, "offline");
   }
   if (response.status === 204) return null;
-  const answer = await response.json().catch(() => null);
+  const answer = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
   if (!response.ok) {
     const kind = answer?.type?.split(":").at(-1) ?? "unknown";
     if (response.status === 401) document.dispatchEvent(new CustomEvent("token-needed"));
