@@ -226,6 +226,9 @@ def _check_outliers(connection: Any, expected: accounting.Recount, detector: Det
         if isinstance(detector, KeywordDetector):
             least = detector.least_score(table)
             sure, perhaps = sure & (scores.score >= least + SLACK), scores.score >= least - SLACK
+        silent, _ = detector.drops(window, table, state)
+        clear |= {(keyword, start) for keyword in silent.keywords}
+        possible |= {(keyword, start) for keyword in silent.keywords}
         clear |= {(words[start][i], start) for i in np.flatnonzero(sure)}
         possible |= {(words[start][i], start) for i in np.flatnonzero(perhaps)}
     with connection, connection.cursor() as cursor:
@@ -242,18 +245,19 @@ def _check_outliers(connection: Any, expected: accounting.Recount, detector: Det
 
 
 def _check_incidents(connection: Any, found: set[tuple[str, int]]) -> None:
-    """A day's outliers of a keyword lie within the gap, so they are one incident."""
-    first_and_last = {
-        keyword: (min(starts), max(starts))
-        for keyword in {keyword for keyword, _ in found}
-        for starts in [[start for other, start in found if other == keyword]]
-    }
+    """A day's surges of a keyword lie within the gap, so they are one incident, and its drops another."""
     with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT keyword, extract(epoch FROM window_start)::bigint FROM outliers WHERE excess < 0")
+        drops = set(cursor.fetchall())
         cursor.execute(
-            "SELECT keyword, extract(epoch FROM opened_at)::bigint, extract(epoch FROM last_at)::bigint, status "
+            "SELECT keyword, kind, extract(epoch FROM opened_at)::bigint, extract(epoch FROM last_at)::bigint, status "
             "FROM incidents WHERE state = 'open'"
         )
-        incidents = {keyword: (first, last) for keyword, first, last, status in cursor if status == "confirmed"}
+        incidents = {(keyword, kind): span for keyword, kind, *span, status in cursor if status == "confirmed"}
+    starts: dict[tuple[str, str], list[int]] = {}
+    for keyword, start in found:
+        starts.setdefault((keyword, "drop" if (keyword, start) in drops else "surge"), []).append(start)
+    first_and_last = {key: [min(some), max(some)] for key, some in starts.items()}
     assert incidents == first_and_last
 
 
