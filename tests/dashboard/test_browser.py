@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 
+from beam_pipelines.trends import write_trends
 from dashboard.app import create_app
 from tests.dashboard.conftest import TOKEN, screenshot, until
 from tests.dashboard.world import EVENTS, World
@@ -286,11 +287,15 @@ def hostile(admin: Any, world: World) -> Iterator[str]:
         )
         cursor.execute("INSERT INTO watchlist (keyword, list, note) VALUES (%s, %s, %s)", (HOSTILE, HOSTILE, HOSTILE))
         cursor.execute("INSERT INTO dead_letters VALUES ('posts', 9, 9, now(), %s, %s, '')", (HOSTILE, HOSTILE))
-        cursor.execute("INSERT INTO keyword_daily VALUES (current_date - 1, %s, 5000)", (HOSTILE,))
+        cursor.execute(
+            "INSERT INTO trends (date, kind, name, posts, usual, days, growth) VALUES (%s, 'keyword', %s, 5000, 0, 7, 501)",
+            (world.days[-1], HOSTILE),
+        )
     yield HOSTILE
     with admin, admin.cursor() as cursor:
-        for table in ("outliers", "incidents", "watchlist", "keyword_daily"):
+        for table in ("outliers", "incidents", "watchlist"):
             cursor.execute(f"DELETE FROM {table} WHERE keyword = %s", (HOSTILE,))
+        cursor.execute("DELETE FROM trends WHERE name = %s", (HOSTILE,))
         cursor.execute("DELETE FROM posts WHERE author_name = %s", (HOSTILE,))
         cursor.execute("DELETE FROM dead_letters WHERE partition = 9")
 
@@ -326,9 +331,25 @@ def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> Non
     page.locator("tbody tr").first.wait_for()
 
 
+def test_a_day_without_trends_says_what_to_run(open_page: Open, admin: Any, world: World) -> None:
+    day = world.days[-1]
+    with admin, admin.cursor() as cursor:
+        cursor.execute("DELETE FROM trends WHERE date = %s", (day,))
+    try:
+        page = open_page(f"/trends?date={day}")
+        page.get_by_text("This day has no trends yet").wait_for()
+        assert page.locator("main code").all_inner_texts() == [f"python -m beam_pipelines.trends --date {day}"]
+        # The days stay to choose from.
+        page.get_by_role("combobox", name="Day (UTC)").select_option(index=1)
+        page.locator("tbody tr").first.wait_for()
+    finally:
+        write_trends(admin, day)
+
+
 def test_an_empty_system_says_how_to_begin(open_page: Open) -> None:
     page = open_page("/")
-    nothing = {"items": [], "next_cursor": None, "date": None, "dates": [], "compared_days": 0, "lists": []}
+    nothing = {"items": [], "next_cursor": None, "date": None, "dates": [], "lists": [],
+               "state": "not_parsed", "advice": "Run the daily batch."}  # fmt: skip
     for pattern in ("**/api/v1/incidents?*", "**/api/v1/trends/**", "**/api/v1/watchlist"):
         page.route(pattern, lambda route: route.fulfill(json=nothing))
     for name, text in (
