@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
-from beam_pipelines.database import connect
 from beam_pipelines.days import parse_date
-from beam_pipelines.errors import UserError, start
+from programs.errors import UserError, start
+from programs.postgres import connect
 
 TREND_DAYS: Final = 7
 """Days before the day that "usual" is the mean of, as far as they have been parsed; a day without a mention is a zero."""

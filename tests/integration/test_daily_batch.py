@@ -16,10 +16,10 @@ import pytest
 
 from beam_pipelines import day_tables, parity, retention, stats, trends
 from beam_pipelines.days import today
-from beam_pipelines.errors import UserError
 from feed.simulation import Config, Simulation
 from local import accounting
 from local.settings import ROOT
+from programs.errors import UserError
 from tests.integration.daily import archive, lake_of, query, raw_post, run_parse, snapshot, start_of
 from transforms import lake
 from transforms.posts import Rejected, decode_post

@@ -10,7 +10,6 @@ import psycopg2
 import pytest
 
 from beam_pipelines import publication
-from beam_pipelines.errors import UserError
 from beam_pipelines.publication import publish
 from detection.baselines import keyword_hashes
 from detection.counts import CountHistory, WindowCounts
@@ -19,6 +18,7 @@ from detection.keyword_detector import KeywordDetector
 from detection.threshold import ThresholdDetector
 from local.reset import TABLES
 from local.settings import Settings
+from programs.errors import UserError
 from transforms.baselines import PostgresBaselines, load_baselines, newest_version
 
 pytestmark = pytest.mark.integration
