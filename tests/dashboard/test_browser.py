@@ -6,7 +6,9 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -14,10 +16,11 @@ from urllib.parse import quote
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Error
 
 from beam_pipelines.trends import write_trends
 from dashboard.app import create_app
-from tests.dashboard.conftest import TOKEN, screenshot, until
+from tests.dashboard.conftest import PATIENCE_SECONDS, TOKEN, screenshot, until
 from tests.dashboard.world import EVENTS, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -312,6 +315,85 @@ def test_markup_in_posts_and_keywords_stays_text(open_page: Open, hostile: str, 
         if path.startswith("/keyword"):
             assert page.locator(".post-text").first.inner_text() == HOSTILE
             assert page.locator(".post-link").first.get_attribute("href").startswith("https://www.tiktok.com/@/video/")
+
+
+class Held:
+    """Answers that a test gives out itself, in the order that it likes."""
+
+    def __init__(self, page: Any, pattern: str) -> None:
+        self.routes: list[Any] = []
+        self._page = page
+
+        def hold(route: Any) -> None:  # Playwright marks its handlers, so a list's method will not do
+            self.routes.append(route)
+
+        page.route(pattern, hold)
+
+    def wait(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(self.routes) < count:
+            assert time.monotonic() < deadline, f"{len(self.routes)} of {count} requests came"
+            self._page.wait_for_timeout(20)
+
+
+def test_what_a_view_asked_for_does_not_reach_the_next_one(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    held = Held(page, "**/api/v1/trends/keywords?*")
+    page.get_by_role("link", name="Trends").click()
+    held.wait(1)
+    page.get_by_role("link", name="Watchlist", exact=True).click()
+    page.locator("tbody tr").first.wait_for()
+    with suppress(Error):  # the page has given the request up
+        held.routes[0].fulfill(json={"date": None, "advice": "Run the daily batch."})
+    page.get_by_role("link", name="Now", exact=True).click()
+    page.wait_for_selector(".incident")
+    assert page.get_by_text("No day has been parsed yet").count() == 0
+    assert page.locator(".failure").count() == 0
+
+
+def test_of_two_answers_the_one_asked_for_last_counts(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    held = Held(page, "**/api/v1/keywords?*")
+    page.locator("#search-text").press_sequentially("da")
+    held.wait(1)
+    page.locator("#search-text").press_sequentially("n")
+    held.wait(2)
+    held.routes[1].fulfill(json={"items": ["dance"]})
+    until(page, "document.querySelector('#search-list option')?.value === 'dance'")
+    with suppress(Error):
+        held.routes[0].fulfill(json={"items": ["daft"]})
+    page.wait_for_timeout(300)
+    assert page.evaluate("[...document.querySelectorAll('#search-list option')].map((o) => o.value)") == ["dance"]
+
+
+def test_more_is_loaded_once_however_often_it_is_pressed(open_page: Open) -> None:
+    page = open_page("/keyword?q=puppy", expect_errors=True)
+    page.wait_for_selector(".driver")
+    held = Held(page, "**/api/v1/posts?*")
+    button = page.get_by_role("button", name="Show all posts")
+    button.click()
+    button.click()
+    held.wait(1)
+    page.wait_for_timeout(300)
+    assert len(held.routes) == 1
+    held.routes[0].fulfill(status=503, content_type="application/problem+json",
+                           body=json.dumps({"title": "Service Unavailable", "detail": "Busy. Try again."}))  # fmt: skip
+    page.unroute("**/api/v1/posts?*")
+    page.get_by_role("alert").get_by_role("button", name="Try again").click()
+    until(page, "document.querySelectorAll('.post').length > 20")
+    links = page.locator(".post-link").evaluate_all("(links) => links.map((link) => link.href)")
+    assert len(links) == len(set(links))
+
+
+def test_an_answer_that_breaks_off_is_told(open_page: Open) -> None:
+    page = open_page("/", expect_errors=True)
+    page.wait_for_selector(".incident")
+    page.route("**/api/v1/trends/**", lambda route: route.fulfill(status=200, body='{"date": "2026-'))
+    page.get_by_role("link", name="Trends").click()
+    page.get_by_role("alert").get_by_text("does not answer").wait_for()
 
 
 def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> None:

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { columns } from "./charts.js";
 import { h, replace } from "./dom.js";
 import { about, compact, count, dateText } from "./format.js";
-import { badge, choice, empty, heading, keywordLink, load, table } from "./parts.js";
+import { badge, choice, empty, heading, keywordLink, load, moreButton, table } from "./parts.js";
 
 const SUBJECTS = [["keywords", "Keywords"], ["challenges", "Challenges"], ["sounds", "Sounds"], ["musicians", "Musicians"]];
 
@@ -38,20 +38,15 @@ export async function show(main, { signal, query, go }) {
     if (!page.items.length) return empty("Nothing on this day", "No entry had ten posts or more. Choose another day.");
     const rows = page.items.map((item, i) => row(item, i, subject));
     const frame = table(`Trending ${subject}`, [[h("span", { class: "hidden" }, "Rank"), "rank"], [SUBJECTS.find(([key]) => key === subject)[1].slice(0, -1)], ["Posts", "number"], ["Usual", "number"], ["Growth", "number"], ["8 days", "chart-cell"], ...(subject === "keywords" ? [] : [["Engagement", "number"]])], rows);
-    const more = h("div", { class: "more" });
     let next = page.next_cursor;
     let shown = page.items.length;
-    const draw = () => replace(more, next && h("button", {
-      type: "button",
-      onclick: async () => {
-        const following = await request(next);
-        frame.querySelector("tbody").append(...following.items.map((item, i) => row(item, shown + i, subject)));
-        shown += following.items.length;
-        next = following.next_cursor;
-        draw();
-      },
-    }, "Show more"));
-    draw();
+    const more = next && moreButton("Show more", async () => {
+      const following = await request(next);
+      frame.querySelector("tbody").append(...following.items.map((item, i) => row(item, shown + i, subject)));
+      shown += following.items.length;
+      next = following.next_cursor;
+      return next !== null;
+    });
     const against = page.compared_days ? `Usual: what its share of the posts of ${page.compared_days === 1 ? "the day" : `the ${page.compared_days} days`} before makes of this day’s posts.` : "There is no earlier day to compare with yet.";
     return [h("p", { class: "muted small" }, `${dateText(page.date)}, UTC. ${against}`), frame, more];
   }, { rows: 10 });
