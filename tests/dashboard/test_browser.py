@@ -19,7 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error
 
 from beam_pipelines.trends import write_trends
-from dashboard.app import create_app
+from dashboard.app import FIRST_ANSWER, create_app
 from tests.dashboard.conftest import PATIENCE_SECONDS, TOKEN, screenshot, until
 from tests.dashboard.world import EVENTS, World
 
@@ -40,6 +40,26 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+class Held:
+    """Answers that a test gives out itself, in the order that it likes."""
+
+    def __init__(self, page: Any, pattern: str) -> None:
+        self.routes: list[Any] = []
+        self._page = page
+
+        def hold(route: Any) -> None:  # Playwright marks its handlers, so a list's method will not do
+            self.routes.append(route)
+
+        page.route(pattern, hold)
+
+    def wait(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(self.routes) < count:
+            assert time.monotonic() < deadline, f"{len(self.routes)} of {count} requests came"
+            self._page.wait_for_timeout(20)
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -66,6 +86,25 @@ def test_nothing_comes_from_a_foreign_host(open_page: Open, server: str) -> None
         page.wait_for_selector(ready)
     assert len(asked) > 20
     assert {url for url in asked if not url.startswith(server)} == set()
+
+
+def test_the_first_view_asks_once_and_while_its_script_still_loads(chromium: Any, server: str) -> None:
+    context = chromium.new_context()
+    try:
+        page = context.new_page()
+        page.route("**/api/v1/events", lambda route: route.abort())  # else what came meanwhile is read as well
+        scripts = Held(page, "**/now.js")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(server)))
+        page.goto(server, wait_until="commit")
+        scripts.wait(1)
+        until(page, "performance.getEntriesByType('resource').some((entry) => entry.name.includes('/incidents'))")
+        for route in scripts.routes:
+            route.continue_()
+        page.wait_for_selector(".incident .spark .line")
+        assert [address for address in asked if "/incidents" in address] == [FIRST_ANSWER]
+    finally:
+        context.close()
 
 
 def test_now_shows_open_incidents_by_severity(open_page: Open) -> None:
@@ -315,26 +354,6 @@ def test_markup_in_posts_and_keywords_stays_text(open_page: Open, hostile: str, 
         if path.startswith("/keyword"):
             assert page.locator(".post-text").first.inner_text() == HOSTILE
             assert page.locator(".post-link").first.get_attribute("href").startswith("https://www.tiktok.com/@/video/")
-
-
-class Held:
-    """Answers that a test gives out itself, in the order that it likes."""
-
-    def __init__(self, page: Any, pattern: str) -> None:
-        self.routes: list[Any] = []
-        self._page = page
-
-        def hold(route: Any) -> None:  # Playwright marks its handlers, so a list's method will not do
-            self.routes.append(route)
-
-        page.route(pattern, hold)
-
-    def wait(self, count: int) -> None:
-        """Wait until so many requests have come."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while len(self.routes) < count:
-            assert time.monotonic() < deadline, f"{len(self.routes)} of {count} requests came"
-            self._page.wait_for_timeout(20)
 
 
 def test_what_a_view_asked_for_does_not_reach_the_next_one(open_page: Open) -> None:

@@ -164,11 +164,15 @@ export async function show(main, { signal, query, go }) {
         const page = await request({ limit: Math.min(Math.max(items.length, PAGE), 500) });
         const before = new Map(items.map((item) => [item.incident_id, item.updated_at]));
         const changed = page.items.filter((item) => before.get(item.incident_id) !== item.updated_at);
+        const newest = Math.max(0, ...before.keys());
         const known = items.length > 0;
+        const opened = known ? changed.filter((item) => item.state === "open" && item.incident_id > newest) : [];
         items = page.items;
         next = page.next_cursor;
         draw();
         if (known) for (const item of changed) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
+        if (opened.length === 1) announce(`New incident: ${opened[0].keyword}, ${opened[0].severity}.`);
+        else if (opened.length) announce(`${opened.length} new incidents: ${opened.map((item) => item.keyword).join(", ")}.`);
         drawSparks(items.filter((item) => changed.includes(item) || !(Date.now() - asked.get(item.keyword) < REFRESH)).map((item) => item.keyword));
       } catch (problem) {
         if (problem.name !== "AbortError") replace(list, failure(problem, refresh));
@@ -212,8 +216,7 @@ export async function show(main, { signal, query, go }) {
   replace(list, loading(8));
 
   let pending = 0;
-  onIncident((incident) => {
-    if (incident && !items.some((item) => item.incident_id === incident.incident_id) && incident.state === "open") announce(`New incident: ${incident.keyword}, ${incident.severity}.`);
+  onIncident(() => {
     clearTimeout(pending);
     pending = setTimeout(refresh, 400);
   }, signal);
