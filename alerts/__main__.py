@@ -20,8 +20,8 @@ from alerts import settings as configuration
 from alerts.delivery import DeliveryError
 from alerts.incidents import Driver, Incident, SamplePost, Stage
 from alerts.outbox import Message
-from beam_pipelines.database import connect
-from beam_pipelines.errors import UserError, start
+from programs.errors import UserError, start
+from programs.postgres import connect
 from transforms.text import tokenise
 
 _DESCRIPTION = """\

@@ -25,7 +25,7 @@ from alerts.backoff import pause
 from alerts.delivery import Channel, DeliveryError
 from alerts.outbox import Message
 from alerts.settings import Settings
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 log = logging.getLogger(__name__)
 

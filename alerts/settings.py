@@ -17,8 +17,8 @@ from alerts.quiet import QuietHours
 from alerts.slack import Slack
 from alerts.webhook import SigningKeys, Webhook
 from alerts.wording import Phrasing
-from beam_pipelines.errors import UserError
 from detection.detector import SEVERITIES
+from programs.errors import UserError
 
 T = TypeVar("T")
 

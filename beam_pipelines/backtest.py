@@ -21,7 +21,6 @@ import pyarrow.csv as pacsv
 
 from beam_pipelines.backtest_input import Counts, parse_time, read_counts, read_totals
 from beam_pipelines.detectors import DEFAULT_ALERTS_PER_DAY, DEFAULT_DETECTOR, DETECTORS
-from beam_pipelines.errors import start
 from detection import incidents
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY, CountHistory, WindowCounts
@@ -29,6 +28,7 @@ from detection.detector import SEVERITIES, Scores
 from detection.hourly import DAY_SECONDS, HourlyCounts
 from detection.keyword_detector import KeywordDetector, hourly_volume
 from detection.threshold import ThresholdDetector
+from programs.errors import start
 
 AnyDetector = KeywordDetector | ThresholdDetector
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 Ints = npt.NDArray[np.int64]
 

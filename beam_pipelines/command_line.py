@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 # Options of Flink's runner that only its Java side knows: what the job server of Beam 2.70 describes.
 FLINK_OPTIONS = frozenset(

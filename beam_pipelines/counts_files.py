@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv
 
-from beam_pipelines.errors import UserError
 from detection.counts import WINDOW_SECONDS, CountHistory
+from programs.errors import UserError
 
 _TIME = pa.timestamp("s", tz="UTC")
 

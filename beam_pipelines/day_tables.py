@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 from transforms.copy_text import day_start
 from transforms.staging import ParseRun
 

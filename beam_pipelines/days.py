@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 
 class DayOptions(PipelineOptions):

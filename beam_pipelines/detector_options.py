@@ -8,8 +8,8 @@ import math
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.detectors import DEFAULT_ALERTS_PER_DAY, DEFAULT_DETECTOR, DETECTORS, make_detector
-from beam_pipelines.errors import UserError
 from detection.detector import Detector
+from programs.errors import UserError
 
 
 class DetectorOptions(PipelineOptions):

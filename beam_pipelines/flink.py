@@ -17,9 +17,9 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from beam_pipelines.errors import UserError
 from local import jars
 from local.settings import ROOT
+from programs.errors import UserError
 
 WORKER_BOOT = ROOT / "flink-conf" / "worker_boot.py"
 REST_TIMEOUT_SECONDS = 10

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from beam_pipelines.errors import UserError
 from local.part import java
+from programs.errors import UserError
 
 EMBEDDED = "[local]"
 START_SECONDS = 120

@@ -6,7 +6,7 @@ import os
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 from transforms import lake
 
 

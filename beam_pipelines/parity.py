@@ -19,9 +19,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.database import connect
 from beam_pipelines.days import parse_date
-from beam_pipelines.errors import UserError, start
+from programs.errors import UserError, start
+from programs.postgres import connect
 from transforms.copy_text import day_start
 from transforms.daily import ANY_KEYWORD
 

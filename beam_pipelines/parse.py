@@ -31,12 +31,12 @@ from beam_pipelines import day_tables
 from beam_pipelines.batch import BATCH_RUNNERS, BatchRunner
 from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counting_options import CountingOptions
-from beam_pipelines.database import connect
 from beam_pipelines.day_tables import DaySummary
 from beam_pipelines.days import DayOptions, start_of, today
-from beam_pipelines.errors import UserError, start
 from beam_pipelines.lake_address import check_lake
 from beam_pipelines.parse_options import ParseConfig, ParseOptions
+from programs.errors import UserError, start
+from programs.postgres import connect
 from transforms import lake, readable
 from transforms.daily import Part, ReadParts, StageUncounted, StageWindows
 from transforms.mentions import CountMentions

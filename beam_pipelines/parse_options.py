@@ -10,8 +10,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.days import DayOptions, days_between, parse_date
-from beam_pipelines.errors import UserError
 from beam_pipelines.lake_address import lake_address
+from programs.errors import UserError
 
 
 class ParseOptions(PipelineOptions):

@@ -7,10 +7,10 @@ import socket
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from beam_pipelines.database import CONNECT_SECONDS, connect
-from beam_pipelines.errors import UserError
 from beam_pipelines.lake_address import check_lake
 from beam_pipelines.stream_options import StreamConfig
+from programs.errors import UserError
+from programs.postgres import CONNECT_SECONDS, connect
 
 
 def check_servers(config: StreamConfig) -> None:

@@ -18,10 +18,10 @@ import numpy as np
 import psycopg2
 import zstandard
 
-from beam_pipelines.errors import UserError
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import CountHistory
 from detection.detector import Detector, Summary
+from programs.errors import UserError
 from transforms.copy_text import NULL, text
 
 KEPT_VERSIONS: Final = 14

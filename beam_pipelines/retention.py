@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
-from beam_pipelines.database import connect
 from beam_pipelines.days import parse_date
-from beam_pipelines.errors import UserError, start
+from programs.errors import UserError, start
+from programs.postgres import connect
 from transforms.copy_text import day_start
 
 _BY_DATE: Final = "keyword_daily challenge_daily music_daily trends uncounted common_hashtags parity_days parsed_days parse_runs".split()

@@ -24,15 +24,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_pipelines.batch import BATCH_RUNNERS, BatchRunner
 from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counts_files import read_history
-from beam_pipelines.database import connect
 from beam_pipelines.days import DayOptions, parse_date, start_of
 from beam_pipelines.detector_options import DetectorOptions, detector_of
-from beam_pipelines.errors import UserError, start
 from beam_pipelines.publication import publish
 from beam_pipelines.stats_options import StatsOptions
 from beam_pipelines.trends import write_trends
 from detection.counts import CountHistory
 from detection.detector import Detector
+from programs.errors import UserError, start
+from programs.postgres import connect
 from transforms.history import ReadHistory
 
 

@@ -29,11 +29,11 @@ from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.detector_options import DetectorOptions
-from beam_pipelines.errors import UserError, start
 from beam_pipelines.job_server import EMBEDDED, JobServer
 from beam_pipelines.preflight import check_servers
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from detection.baselines import BaselineTable
+from programs.errors import UserError, start
 from transforms.archive import ArchivePosts
 from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions

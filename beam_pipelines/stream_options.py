@@ -11,9 +11,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.detector_options import detector_of
-from beam_pipelines.errors import UserError
 from beam_pipelines.lake_address import lake_address
 from detection.detector import Detector
+from programs.errors import UserError
 
 MAX_SHARDS = 1024
 SOURCES = ("kafkaio", "librdkafka")

@@ -1,9 +1,21 @@
-"""What grew on a day against its own past: keywords, challenges, sounds, musicians; by share of the platform's posts."""
+"""What grew on a day against its own past: keywords, challenges, sounds, musicians; by share of the platform's posts.
+
+    python -m beam_pipelines.trends --date 2026-11-23
+
+`beam_pipelines.stats` works them out each day. This does it again, without publishing baselines: for a day whose trends
+are missing, or whose earlier days have been parsed since.
+"""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
+
+from beam_pipelines.days import parse_date
+from programs.errors import UserError, start
+from programs.postgres import connect
 
 TREND_DAYS: Final = 7
 """Days before the day that "usual" is the mean of, as far as they have been parsed; a day without a mention is a zero."""
@@ -61,3 +73,27 @@ def write_trends(connection: Any, day: date) -> int:
             cursor.execute(_INSERT.format(source=source), values)
             written += cursor.rowcount
     return written
+
+
+def run(argv: Sequence[str]) -> int:
+    """Write one day's trends."""
+    parser = argparse.ArgumentParser(
+        prog="python -m beam_pipelines.trends",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--date", required=True, help="the day, in UTC, such as 2026-11-23")
+    day = parse_date(parser.parse_args(argv).date, "--date")
+    connection = connect("trends")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM parsed_days WHERE date = %s", (day,))
+        if cursor.rowcount == 0:
+            msg = f"{day} has not been parsed: run `python -m beam_pipelines.parse --date {day}` first"
+            raise UserError(msg)
+    print(f"{day}: {write_trends(connection, day):,} trends")
+    connection.close()
+    return 0
+
+
+if __name__ == "__main__":
+    start(run)

@@ -14,10 +14,10 @@ from types import FrameType
 
 import uvicorn
 
-from beam_pipelines import errors
-from beam_pipelines.errors import UserError
 from dashboard.app import create_app
 from dashboard.config import DEFAULT_ADDRESS, Config, load
+from programs import errors
+from programs.errors import UserError
 
 _DESCRIPTION = f"""\
 The dashboard: what is unusual on TikTok now, and why; a web page and its API (/api/v1, described at

@@ -37,6 +37,9 @@ STATIC = Path(__file__).parent / "static"
 VIEWS = ("/", "/keyword", "/trends", "/watchlist", "/pipeline")
 """Addresses of the page's views: the same file, whose script shows the view of the address."""
 
+FIRST_ANSWER = f"{API}/incidents?state=open&order=score&limit=50"
+"""What the first view asks for; a browser that is told fetches it while it still loads the view's script."""
+
 _DESCRIPTION = """\
 Unusual keywords on TikTok: incidents, the windows they are made of, the posts behind them, and how the system is.
 
@@ -93,8 +96,11 @@ def create_app(config: Config) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
 
-    def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+    def page(request: Request) -> FileResponse:
+        headers = {"Cache-Control": "no-cache"}
+        if request.url.path == "/" and not request.url.query:
+            headers["Link"] = f"<{FIRST_ANSWER}>; rel=preload; as=fetch; crossorigin=anonymous"
+        return FileResponse(STATIC / "index.html", headers=headers)
 
     for view in VIEWS:
         app.add_api_route(view, page, include_in_schema=False, response_model=None)

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 DEFAULT_ADDRESS = "127.0.0.1:8050"
 LEAST_TOKEN_LENGTH = 16

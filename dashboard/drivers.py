@@ -124,7 +124,7 @@ def get_drivers(
     """Return what came with a keyword in some windows, and how much of the excess it carries."""
     check_span(start, end)
     span = span_of(start, end)
-    windows = points(reader, [keyword], span)[keyword]
+    windows = points(reader, keyword, span)
     mentions = sum(point.mentions or 0 for point in windows)
     known = [point.expected for point in windows if point.expected is not None]
     expected = sum(known) if len(known) == len(windows) else None

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.database import Database, Row
-from dashboard.expectations import baselines_of
+from dashboard.expectations import Expectation, baselines_of
 from dashboard.parameters import From, Keyword, KeywordText, Status, To
 from dashboard.problems import ProblemError, documented
 from dashboard.services import Reader
@@ -138,7 +138,7 @@ class Span(NamedTuple):
 def get_series(reader: Reader, keyword: Keyword, start: From = None, end: To = None) -> Series:
     """Return a keyword's windows with what was expected; by default the day up to the newest window."""
     span = _span(reader, start, end, DEFAULT_SPAN, LARGEST_SPAN)
-    return Series(keyword=keyword, window_seconds=WINDOW_SECONDS, points=points(reader, [keyword], span)[keyword])
+    return Series(keyword=keyword, window_seconds=WINDOW_SECONDS, points=points(reader, keyword, span))
 
 
 @router.get(
@@ -182,19 +182,19 @@ def get_sparklines(
 ) -> Sparklines:
     """Return small series of several keywords at once; by default the day up to the newest window."""
     span = _span(reader, start, end, DEFAULT_SPAN, MOST_SPARKLINE)
-    found = points(reader, list(dict.fromkeys(keyword)), span)
+    seen = _see(reader, list(dict.fromkeys(keyword)), span)
     return Sparklines(
         items=[
             Sparkline(
                 keyword=name,
                 start=span.start,
                 window_seconds=WINDOW_SECONDS,
-                mentions=[point.mentions for point in series],
-                lower=[point.lower for point in series],
-                upper=[point.upper for point in series],
-                outlier=[point.outlier is not None for point in series],
+                mentions=one.mentions,
+                lower=[judged["lower"] if judged else usual and usual.lower for judged, usual in one.judged],
+                upper=[judged["upper"] if judged else usual and usual.upper for judged, usual in one.judged],
+                outlier=[judged is not None for judged, _ in one.judged],
             )
-            for name, series in found.items()
+            for name, one in seen.keywords.items()
         ]
     )
 
@@ -254,68 +254,102 @@ def newest_window(reader: Database) -> datetime | None:
     return newest
 
 
-def points(reader: Database, keywords: Sequence[str], span: Span) -> dict[str, list[Point]]:
-    """Return the windows of each keyword in a span."""
-    values = {"keywords": list(keywords), "start": span.start, "end": span.end}
-    totals = {
-        row["window_start"]: row
-        for row in reader.rows(
-            "SELECT window_start, posts, pane FROM window_totals"
-            " WHERE window_start >= %(start)s AND window_start < %(end)s",
-            values,
-        )
-    }
-    mentions = {
-        (row["keyword"], row["window_start"]): row["mentions"]
-        for row in reader.rows(
-            "SELECT keyword, window_start, mentions FROM keyword_windows"
-            " WHERE keyword = ANY(%(keywords)s) AND window_start >= %(start)s AND window_start < %(end)s",
-            values,
-        )
-    }
-    outliers = {
-        (row["keyword"], row["window_start"]): row
-        for row in reader.rows(
-            "SELECT keyword, window_start, mentions, expected, lower, upper, severity, status, score, p_value"
-            " FROM outliers WHERE keyword = ANY(%(keywords)s) AND window_start >= %(start)s AND window_start < %(end)s"
-            " AND status <> 'retracted'",
-            values,
-        )
-    }
+class _Keyword(NamedTuple):
+    """What is known of a keyword, window by window.
 
-    def count(keyword: str, start: datetime) -> int | None:
-        found = mentions.get((keyword, start))
-        outlier = outliers.get((keyword, start))
-        if found is None and outlier is not None:
-            return int(outlier["mentions"])
-        # A closed window keeps no row of a keyword that hardly anybody mentioned; an open one keeps none at all.
-        if found is None and start in totals and totals[start]["pane"] > 0:
-            return 0
-        return found
+    Attributes:
+        mentions: posts that mention it; None where the stream saw no window.
+        judged: its row of ``outliers``, and what was usual by its baseline; None where there is none.
+    """
 
+    mentions: list[int | None]
+    judged: list[tuple[Row | None, Expectation | None]]
+
+
+class _Seen(NamedTuple):
+    """Some keywords in a span.
+
+    Attributes:
+        totals: the row of ``window_totals`` of each window; None where the stream saw none.
+        keywords: of each keyword, as many windows.
+    """
+
+    totals: list[Row | None]
+    keywords: dict[str, _Keyword]
+
+
+def _see(reader: Database, keywords: Sequence[str], span: Span) -> _Seen:
     starts = span.windows
-    volume = np.array([totals[start]["posts"] if start in totals else np.nan for start in starts])
-    usual = {
-        keyword: dict(zip(starts, baseline.expect(starts, volume), strict=True))
-        for keyword, baseline in baselines_of(reader, keywords).items()
+    place = {start: i for i, start in enumerate(starts)}
+    values = {"keywords": list(keywords), "start": span.start, "end": span.end, "seconds": WINDOW_SECONDS}
+    totals: list[Row | None] = [None] * len(starts)
+    for row in reader.rows(
+        "SELECT window_start, posts, pane FROM window_totals WHERE window_start >= %(start)s AND window_start < %(end)s",
+        values,
+    ):
+        totals[place[row["window_start"]]] = row
+    # A closed window keeps no row of a keyword that hardly anybody mentioned; an open one keeps none at all.
+    uncounted = [0 if total is not None and total["pane"] > 0 else None for total in totals]
+    mentions: dict[str, list[int | None]] = {keyword: list(uncounted) for keyword in keywords}
+    outliers: dict[str, list[Row | None]] = {keyword: [None] * len(starts) for keyword in keywords}
+    for row in reader.rows(
+        "SELECT keyword, window_start, mentions, expected, lower, upper, severity, status, score, p_value FROM outliers"
+        " WHERE keyword = ANY(%(keywords)s) AND window_start >= %(start)s AND window_start < %(end)s"
+        " AND status <> 'retracted'",
+        values,
+    ):
+        at = place[row["window_start"]]
+        outliers[row["keyword"]][at] = row
+        mentions[row["keyword"]][at] = row["mentions"]
+    # One row a keyword: fifty sparklines are five thousand windows, which cost more to unpack than to find.
+    for row in reader.rows(
+        "SELECT keyword, array_agg((extract(epoch FROM window_start - %(start)s) / %(seconds)s)::int) AS windows,"
+        " array_agg(mentions) AS mentions FROM keyword_windows WHERE keyword = ANY(%(keywords)s)"
+        " AND window_start >= %(start)s AND window_start < %(end)s GROUP BY keyword",
+        values,
+    ):
+        for at, count in zip(row["windows"], row["mentions"], strict=True):
+            mentions[row["keyword"]][at] = count
+    volume = np.array([total["posts"] if total else np.nan for total in totals])
+    usual: dict[str, Sequence[Expectation | None]] = {
+        keyword: baseline.expect(starts, volume) for keyword, baseline in baselines_of(reader, keywords).items()
     }
+    unknown: Sequence[Expectation | None] = [None] * len(starts)
+    return _Seen(
+        totals,
+        {
+            keyword: _Keyword(mentions[keyword], list(zip(outliers[keyword], usual.get(keyword, unknown), strict=True)))
+            for keyword in keywords
+        },
+    )
 
-    def point(keyword: str, start: datetime) -> Point:
-        total, outlier = totals.get(start), outliers.get((keyword, start))
-        judged = outlier or {}
-        computed = usual.get(keyword, {}).get(start)
-        return Point(
-            window_start=start,
-            mentions=count(keyword, start),
-            expected=judged.get("expected", computed and computed.expected),
-            lower=judged.get("lower", computed and computed.lower),
-            upper=judged.get("upper", computed and computed.upper),
-            platform_posts=total["posts"] if total else None,
-            open=total is not None and total["pane"] == 0,
-            outlier=_mark(outlier),
+
+def points(reader: Database, keyword: str, span: Span) -> list[Point]:
+    """Return the windows of a keyword in a span."""
+    totals, keywords = _see(reader, [keyword], span)
+    seen = keywords[keyword]
+    return [
+        _point(start, total, mentions, outlier, usual)
+        for start, total, mentions, (outlier, usual) in zip(
+            span.windows, totals, seen.mentions, seen.judged, strict=True
         )
+    ]
 
-    return {keyword: [point(keyword, start) for start in starts] for keyword in keywords}
+
+def _point(
+    start: datetime, total: Row | None, mentions: int | None, outlier: Row | None, usual: Expectation | None
+) -> Point:
+    judged = outlier or (usual._asdict() if usual else {})
+    return Point(
+        window_start=start,
+        mentions=mentions,
+        expected=judged.get("expected"),
+        lower=judged.get("lower"),
+        upper=judged.get("upper"),
+        platform_posts=total["posts"] if total else None,
+        open=total is not None and total["pane"] == 0,
+        outlier=_mark(outlier),
+    )
 
 
 def _mark(outlier: Row | None) -> Mark | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date as Date  # noqa: N812 - the field is called `date`
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -10,6 +12,7 @@ from msgspec import Meta
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard import paging
+from dashboard.database import Database, Row
 from dashboard.paging import CursorText, Limit
 from dashboard.parameters import NO_NUL
 from dashboard.problems import documented
@@ -17,32 +20,30 @@ from dashboard.services import Reader
 
 router = APIRouter(tags=["trends"])
 
+SHOWN_DAYS = 366
 DAYS_BEFORE = 7
-SMOOTHING = 10
-"""Posts added to both sides of the growth that ranks: from 1 to 4 posts is no trend, from 1,000 to 4,000 is."""
 
 Subject = Literal["keywords", "challenges", "sounds", "musicians"]
 Order = Literal["growth", "volume"]
+State = Literal["ready", "no_trends", "not_parsed"]
 _Key = tuple[float, Annotated[str, Meta(pattern=NO_NUL)]]
 
-# Rows of (date, id, name, artist, posts, engagement), and the table that tells which days there are.
-_SOURCES: dict[Subject, tuple[str, str]] = {
+# What the table `trends` calls a subject, and rows of (date, id, posts, engagement) of its days.
+_SUBJECTS: dict[Subject, tuple[str, str]] = {
     "keywords": (
-        "keyword_daily",
-        "SELECT date, keyword AS id, keyword AS name, NULL AS artist, mentions AS posts, NULL::bigint AS engagement"
-        " FROM keyword_daily",
+        "keyword",
+        "SELECT date, keyword AS id, mentions AS posts, NULL::bigint AS engagement FROM keyword_daily",
     ),
-    "challenges": (
-        "challenge_daily",
-        "SELECT date, challenge AS id, challenge AS name, NULL AS artist, posts, engagement FROM challenge_daily",
-    ),
-    "sounds": ("music_daily", "SELECT date, music_id AS id, music AS name, artist, posts, engagement FROM music_daily"),
+    "challenges": ("challenge", "SELECT date, challenge AS id, posts, engagement FROM challenge_daily"),
+    "sounds": ("music", "SELECT date, music_id AS id, posts, engagement FROM music_daily"),
     "musicians": (
-        "music_daily",
-        "SELECT date, artist AS id, artist AS name, NULL AS artist, sum(posts)::bigint AS posts,"
-        " sum(engagement)::bigint AS engagement FROM music_daily WHERE artist IS NOT NULL GROUP BY date, artist",
+        "musician",
+        "SELECT date, artist AS id, sum(posts)::bigint AS posts, sum(engagement)::bigint AS engagement"
+        " FROM music_daily GROUP BY date, artist",
     ),
 }
+# On a day without an earlier one nothing has a growth, so the larger comes first.
+_RANKS: dict[Order, str] = {"growth": "coalesce(growth, posts)", "volume": "posts::float8"}
 
 
 class Trend(BaseModel):
@@ -54,9 +55,11 @@ class Trend(BaseModel):
     posts: int
     engagement: int | None = Field(description="Comments, likes and shares of the posts; null for keywords.")
     usual: float | None = Field(
-        description="Posts per day on the week before, days without any as zeros; null if no such day."
+        description="Posts that its share of the days before makes of this day's volume; null if there is no such day."
     )
-    growth: float | None = Field(description="Posts over usual; null if it is new or there is no earlier day.")
+    growth: float | None = Field(
+        description="Posts over usual, both raised by ten, so that from 1 to 4 posts is no trend; null as `usual` is."
+    )
     daily: list[int] = Field(description="Posts on the seven days before and on the day itself, oldest first.")
 
 
@@ -69,6 +72,8 @@ class TrendPage(BaseModel):
                 {
                     "date": "2026-03-01",
                     "dates": ["2026-03-01", "2026-02-28"],
+                    "state": "ready",
+                    "advice": None,
                     "compared_days": 7,
                     "items": [
                         {
@@ -78,7 +83,7 @@ class TrendPage(BaseModel):
                             "posts": 8_112,
                             "engagement": None,
                             "usual": 2_704.0,
-                            "growth": 3.0,
+                            "growth": 2.99,
                             "daily": [2_600, 2_650, 2_700, 2_750, 2_800, 2_700, 2_728, 8_112],
                         }
                     ],
@@ -89,8 +94,10 @@ class TrendPage(BaseModel):
     )
 
     date: Date | None = Field(description="The day; null if no day has been parsed.")
-    dates: list[Date] = Field(description="The days that can be asked for, newest first.")
-    compared_days: int = Field(description="Days of the week before that there are.")
+    dates: list[Date] = Field(description="The days that have been parsed, newest first.")
+    state: State = Field(description="Whether the daily batch has worked out the day's trends, and if not, what lacks.")
+    advice: str | None = Field(description="What to do about a day that is not ready.")
+    compared_days: int = Field(description="Earlier days that `usual` is the mean of.")
     items: list[Trend]
     next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
 
@@ -100,90 +107,90 @@ def list_trends(
     reader: Reader,
     subject: Annotated[Subject, Path()],
     date: Annotated[
-        Date | None, Query(ge=Date(1971, 1, 1), le=Date(2999, 1, 1), description="UTC; by default the newest.")
+        Date | None,
+        Query(ge=Date(1971, 1, 1), le=Date(2999, 1, 1), description="UTC; by default the newest that has trends."),
     ] = None,
     order: Annotated[Order, Query(description="Largest growth first, or most posts first.")] = "growth",
-    min_posts: Annotated[int, Query(ge=1, le=10**9, description="Leave out what had fewer posts.")] = 10,
+    min_posts: Annotated[
+        int,
+        Query(ge=1, le=10**9, description="Leave out what had fewer posts; with fewer than ten nothing is a trend."),
+    ] = 1,
     cursor: CursorText = None,
     limit: Limit = paging.DEFAULT_LIMIT,
 ) -> TrendPage:
-    """List what was posted much more than usual on a day."""
-    table, source = _SOURCES[subject]
+    """List what was posted much more than usual on a day, as the daily batch has worked it out."""
     dates = [
         row["date"]
-        for row in reader.rows(
-            # One look into the index per day, however large a day is.
-            f"""
-            WITH RECURSIVE day AS (
-                (SELECT date FROM {table} ORDER BY date DESC LIMIT 1)
-                UNION ALL
-                SELECT (SELECT t.date FROM {table} t WHERE t.date < day.date ORDER BY t.date DESC LIMIT 1) FROM day
-                WHERE day.date IS NOT NULL
-            ) SELECT date FROM day WHERE date IS NOT NULL LIMIT 366
-            """  # noqa: S608 - one of three names of our own
-        )
+        for row in reader.rows("SELECT date FROM parsed_days ORDER BY date DESC LIMIT %(n)s", {"n": SHOWN_DAYS})
     ]
-    day = date or (dates[0] if dates else None)
-    if day is None:
-        return TrendPage(date=None, dates=[], compared_days=0, items=[], next_cursor=None)
-    compared = sum(0 < (day - other).days <= DAYS_BEFORE for other in dates)
-    rank = {"growth": "ln((posts + %(smoothing)s) / (coalesce(usual, 0) + %(smoothing)s))", "volume": "posts::float"}[
-        order
-    ]
-    values: dict[str, Any] = {
-        "date": day,
-        "compared": compared,
-        "days_before": DAYS_BEFORE,
-        "least": min_posts,
-        "limit": limit + 1,
-        "smoothing": float(SMOOTHING),
-    }
+    day = date or _newest(reader) or (dates[0] if dates else None)
+    compared = _compared_days(reader, day) if day else None
+    if day is None or compared is None:
+        state, advice = _lack(day, dates)
+        return TrendPage(date=day, dates=dates, state=state, advice=advice, compared_days=0, items=[], next_cursor=None)
+    kind, source = _SUBJECTS[subject]
+    values: dict[str, Any] = {"date": day, "kind": kind, "least": min_posts, "limit": limit + 1}
     after = ""
+    list_name = f"trends.{subject}.{order}.{day}"
     if cursor is not None:
-        values["rank"], values["id"] = paging.decode(cursor, f"trends.{subject}.{order}.{day}", _Key)
-        after = "WHERE rank < %(rank)s OR (rank = %(rank)s AND id > %(id)s)"
+        values["rank"], values["id"] = paging.decode(cursor, list_name, _Key)
+        after = "WHERE rank < %(rank)s OR (rank = %(rank)s AND name > %(id)s)"
     found = reader.rows(
         f"""
-        WITH source AS NOT MATERIALIZED ({source}),
-        today AS (SELECT * FROM source WHERE date = %(date)s AND posts >= %(least)s),
-        before AS (
-            SELECT id, sum(posts) AS posts FROM source
-            WHERE date >= %(date)s - %(days_before)s AND date < %(date)s GROUP BY id
-        ),
-        compared AS (
-            SELECT today.*, CASE WHEN %(compared)s > 0 THEN coalesce(before.posts, 0)::float / %(compared)s END AS usual
-            FROM today LEFT JOIN before USING (id)
-        ),
-        ranked AS (SELECT *, {rank} AS rank FROM compared),
-        page AS (SELECT * FROM ranked {after} ORDER BY rank DESC, id LIMIT %(limit)s)
-        SELECT page.*,
-               ARRAY(
-                   SELECT coalesce((SELECT sum(posts) FROM source WHERE source.date = %(date)s - ago AND source.id = page.id), 0)
-                   FROM generate_series(%(days_before)s, 0, -1) AS ago
-               ) AS daily
-        FROM page ORDER BY rank DESC, id
+        WITH ranked AS (
+            SELECT *, {_RANKS[order]} AS rank FROM trends
+            WHERE date = %(date)s AND kind = %(kind)s AND posts >= %(least)s
+        ) SELECT name, title, artist, posts, usual, growth, rank FROM ranked {after} ORDER BY rank DESC, name LIMIT %(limit)s
         """,  # noqa: S608 - texts of our own
         values,
     )
     rows, more = paging.split(found, limit)
-    last = rows[-1] if more else None
+    around = [day - timedelta(days=ago) for ago in range(DAYS_BEFORE, -1, -1)]
+    days = reader.rows(
+        f"SELECT date, id, posts, engagement FROM ({source}) source WHERE date = ANY(%(dates)s) AND id = ANY(%(ids)s)",  # noqa: S608 - texts of our own
+        {"dates": around, "ids": [row["name"] for row in rows]},
+    )
+    by_day = {(row["id"], row["date"]): row for row in days}
     return TrendPage(
         date=day,
         dates=dates,
+        state="ready",
+        advice=None,
         compared_days=compared,
-        items=[_trend(row) for row in rows],
-        next_cursor=paging.encode(f"trends.{subject}.{order}.{day}", (last["rank"], last["id"])) if last else None,
+        items=[_trend(row, [by_day.get((row["name"], one)) for one in around], compared) for row in rows],
+        next_cursor=paging.encode(list_name, (rows[-1]["rank"], rows[-1]["name"])) if more else None,
     )
 
 
-def _trend(row: Any) -> Trend:
+def _newest(reader: Database) -> Date | None:
+    row = reader.row("SELECT max(date) AS date FROM trends")
+    return row["date"] if row else None
+
+
+def _compared_days(reader: Database, day: Date) -> int | None:
+    """Return how many days a day's trends were compared with, None if it has no trends."""
+    row = reader.row("SELECT days FROM trends WHERE date = %(date)s LIMIT 1", {"date": day})
+    return row["days"] if row else None
+
+
+def _lack(day: Date | None, dates: Sequence[Date]) -> tuple[State, str]:
+    """Say why a day has no trends, and what to do about it."""
+    if day in dates:
+        return "no_trends", f"Work them out: `python -m beam_pipelines.trends --date {day}`"
+    name = day or "YYYY-MM-DD"
+    advice = f"Run the daily batch: `python -m beam_pipelines.parse --date {name}`, then `python -m beam_pipelines.stats --date {name}`"
+    return "not_parsed", advice
+
+
+def _trend(row: Row, days: Sequence[Row | None], compared: int) -> Trend:
+    today = days[-1]
     return Trend(
-        id=row["id"],
-        name=row["name"] or row["id"],
+        id=row["name"],
+        name=row["title"] or row["name"],
         artist=row["artist"],
         posts=row["posts"],
-        engagement=row["engagement"],
-        usual=row["usual"],
-        growth=row["posts"] / row["usual"] if row["usual"] else None,
-        daily=[int(value) for value in row["daily"]],
+        engagement=today["engagement"] if today else None,
+        usual=row["usual"] if compared else None,
+        growth=row["growth"],
+        daily=[one["posts"] if one else 0 for one in days],
     )

@@ -30,6 +30,7 @@ COPY detection detection/
 COPY feed feed/
 COPY flink-conf flink-conf/
 COPY local local/
+COPY programs programs/
 COPY sql sql/
 COPY transforms transforms/
 COPY .env.example ./

@@ -28,12 +28,12 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.errors import UserError
 from beam_pipelines.flink import TERMINAL_STATES, Cluster
 from feed.files import read_lines
 from local import accounting, reset, stack, web
 from local import settings as configuration
 from local.settings import ROOT, Settings, StackError
+from programs.errors import UserError
 from transforms.posts import NEVER_AHEAD_MS, Rejected, decode_counted
 
 FOLDER = ROOT / "build" / "demo"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,36 +15,42 @@ from local import stack as embedded
 from local.settings import ROOT, Settings
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Settings]:
-    """The running stack; its addresses and secrets are in ``os.environ`` while tests run."""
-    folder = ROOT / "build" / f"test-stack-{os.getpid()}"
-    given = embedded.free_port_environment(folder)
-    before = dict(os.environ)
-    os.environ.update(given)
-    settings = configuration.load()
-    os.environ.update(settings.environment)
+@contextmanager
+def running(name: str, only: Collection[str] | None = None) -> Iterator[Settings]:
+    """A stack beside any other; nothing is put into ``os.environ``.
+
+    Args:
+        name: of its folder below build/.
+        only: names of the parts to start; all of them by default.
+    """
+    folder = ROOT / "build" / f"{name}-{os.getpid()}"
+    settings = configuration.load({**os.environ, **embedded.free_port_environment(folder)})
     try:
-        embedded.up(settings, lambda line: print(line, flush=True))
+        embedded.up(settings, lambda line: print(line, flush=True), only)
         yield settings
     finally:
         embedded.down(settings)
-        os.environ.clear()
-        os.environ.update(before)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """The running stack; its addresses and secrets are in ``os.environ`` while tests run."""
+    before = dict(os.environ)
+    with running("test-stack") as settings:
+        os.environ.update(settings.environment)
+        try:
+            yield settings
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Settings]:
-    """Postgres alone, migrated, with its logins; nothing is put into ``os.environ``."""
-    folder = ROOT / "build" / f"test-postgres-{os.getpid()}"
-    settings = configuration.load({**os.environ, **embedded.free_port_environment(folder)})
-    try:
-        embedded.up(settings, lambda line: print(line, flush=True), only={"postgres"})
+    """Postgres alone, migrated, with its logins; for the tests of the dashboard, which fill it once."""
+    with running("test-postgres", {"postgres"}) as settings:
         yield settings
-    finally:
-        embedded.down(settings)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from psycopg2.extras import execute_values
@@ -18,6 +17,7 @@ from detection.baselines import keyword_hash
 from detection.counts import WINDOW_SECONDS
 from detection.detector import SEVERITIES
 from detection.incidents import GAP_SECONDS, Incident, Known, OutlierWindow, group, identify
+from transforms.postgres import timestamptz
 
 LOCKS: Final = 64
 """Keywords share so many locks: one for each would fill Postgres's table of locks in a flood of outliers."""
@@ -64,10 +64,6 @@ _CLOSE = """
 """
 
 
-def _utc(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def lock(cursor: Any, keywords: Collection[str]) -> None:
     """Make other transactions that touch these keywords wait for the end of this one; to be called first in it."""
     if keywords:
@@ -93,7 +89,7 @@ def close(cursor: Any) -> None:
     """
     newest = newest_closed(cursor)
     if newest is not None:
-        cursor.execute(_CLOSE, (WINDOW_SECONDS, _utc(newest), GAP_SECONDS))
+        cursor.execute(_CLOSE, (WINDOW_SECONDS, timestamptz(newest), GAP_SECONDS))
 
 
 def renew(cursor: Any, touched: Mapping[str, Collection[int]]) -> None:
@@ -139,7 +135,7 @@ def renew(cursor: Any, touched: Mapping[str, Collection[int]]) -> None:
 
 
 def _for_each(cursor: Any, statement: str, reach: Mapping[tuple[str, str], tuple[int, int]]) -> list[tuple[Any, ...]]:
-    rows = [(*key, _utc(first), _utc(last)) for key, (first, last) in reach.items()]
+    rows = [(*key, timestamptz(first), timestamptz(last)) for key, (first, last) in reach.items()]
     return list(execute_values(cursor, statement, rows, fetch=True))
 
 
@@ -149,10 +145,10 @@ def _row(number: int | None, keyword: str, kind: str, incident: Incident, newest
         number,
         keyword,
         kind,
-        _utc(incident.opened_at),
-        _utc(incident.last_at),
-        _utc(incident.last_at + WINDOW_SECONDS) if closed else None,
-        _utc(incident.peak.window_start),
+        timestamptz(incident.opened_at),
+        timestamptz(incident.last_at),
+        timestamptz(incident.last_at + WINDOW_SECONDS) if closed else None,
+        timestamptz(incident.peak.window_start),
         incident.peak.score,
         SEVERITIES[incident.severity],
         "closed" if closed else "open",

@@ -1,9 +1,10 @@
-"""A worker's session with Postgres, which outlives restarts of the server."""
+"""A worker's session with Postgres, which outlives restarts of the server, and the times that it writes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg2
@@ -62,3 +63,12 @@ class Session:
                     cursor.execute(self._prepare)
             self._connection = connection
         return self._connection
+
+
+def timestamptz(seconds: float) -> datetime:
+    """Return what Postgres takes as a point in time.
+
+    Args:
+        seconds: since the epoch.
+    """
+    return datetime.fromtimestamp(seconds, UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +14,7 @@ from psycopg2.extras import execute_values
 from transforms import incidents, lake
 from transforms.dead_letters import DeadLetter
 from transforms.outliers import Outlier, ScoredWindow
-from transforms.postgres import Session
+from transforms.postgres import Session, timestamptz
 from transforms.windows import Pane
 
 _UPSERT_WINDOWS = """
@@ -37,10 +36,6 @@ _UPSERT_OUTLIERS = f"""
 """  # noqa: S608 - column names of our own
 
 
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: int) -> None:
     """Write scored windows in one transaction; counts and outliers of a newer pane replace those of an older.
 
@@ -52,7 +47,7 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
     # Later panes overwrite earlier ones here too: one statement may not touch a row twice.
     for item in sorted(scored, key=lambda item: item.age):
         window, found = item.window, item.outliers
-        counts, start = window.counts, _utc(window.counts.window_start)
+        counts, start = window.counts, timestamptz(window.counts.window_start)
         if window.shard == 0:
             totals[counts.window_start] = (start, counts.posts, int(window.pane))
         if window.pane is not Pane.EARLY:
@@ -161,7 +156,7 @@ class WriteToTopic(beam.PTransform):
 
 def put_outliers(scored: ScoredWindow, prefix: str) -> None:
     """Write the outliers of a pane as one object, named by window, shard and pane."""
-    start = _utc(scored.window.counts.window_start)
+    start = timestamptz(scored.window.counts.window_start)
     name = f"outliers-{start:%Y%m%dT%H%M}Z-{scored.window.shard:03d}-{int(scored.window.pane)}.ndjson"
     url = f"{prefix}/dt={start:%Y-%m-%d}/hh={start:%H}/{name}"
     lake.put(url, b"".join(outlier.to_json() + b"\n" for outlier in scored.outliers))
@@ -170,6 +165,6 @@ def put_outliers(scored: ScoredWindow, prefix: str) -> None:
 def put_dead_letters(letters: Sequence[DeadLetter], prefix: str) -> None:
     """Write the dead letters of a batch as one object; each line has its source position, for readers to de-duplicate."""
     first = letters[0]
-    at = _utc(first.timestamp_ms / 1000)
+    at = timestamptz(first.timestamp_ms / 1000)
     url = f"{prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/dead-{first.partition}-{first.offset:020d}.ndjson"
     lake.put(url, b"".join(letter.to_json() + b"\n" for letter in letters))

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines import stream
-from beam_pipelines.errors import start
 from beam_pipelines.stream import Place
 from beam_pipelines.stream_options import StreamConfig
 from benchmarks.throughput.taps import count_read, note_counts
+from programs.errors import start
 from transforms.mentions import CountMentions
 from transforms.posts import DecodePosts
 from transforms.windows import MergePanes, WindowMentions

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
 import ssl
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,42 +17,15 @@ import trustme
 from aiosmtpd.controller import Controller
 from psycopg2.extras import execute_values
 
-from local import postgres, stack
-from local import settings as configuration
-from local.part import NotReadyError
-from local.settings import ROOT, Login, Settings
+from local.settings import Login, Settings
+from tests.conftest import running
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Settings]:
-    """Postgres alone, migrated, with its logins."""
-    folder = ROOT / "build" / f"test-alerts-{os.getpid()}"
-    settings = configuration.load({"PATH": os.environ["PATH"], **stack.free_port_environment(folder)})
-    part = postgres.part(settings)
-    launch = part.launch(lambda _: None)
-    part.log.parent.mkdir(parents=True, exist_ok=True)
-    user = {"user": launch.user, "group": pwd.getpwnam(launch.user).pw_gid, "extra_groups": []} if launch.user else {}
-    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"}
-    with part.log.open("wb") as log:
-        process = subprocess.Popen(
-            launch.command, cwd=launch.directory, env=environment, stdout=log, stderr=log, **user
-        )
-    try:
-        for _ in range(240):
-            assert process.poll() is None, part.log.read_text()
-            try:
-                part.check()
-                break
-            except NotReadyError:
-                time.sleep(0.25)
-        postgres.provision(settings)
+    """Postgres alone, beside that of the dashboard's tests: here each test begins with empty tables."""
+    with running("test-alerts", {"postgres"}) as settings:
         yield settings
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
-        if launch.directory:
-            shutil.rmtree(launch.directory, ignore_errors=True)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from alerts.settings import load
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
 HOOK = {"ALERTS_WEBHOOK_URL": "https://example.org/hook/TOKEN?key=TOKEN", "ALERTS_WEBHOOK_SECRET": SECRET}

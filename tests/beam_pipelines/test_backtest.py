@@ -9,9 +9,9 @@ import pytest
 
 from beam_pipelines.backtest import Past, parse, replay_counts, run
 from beam_pipelines.backtest_input import Counts
-from beam_pipelines.errors import UserError
 from detection.counts import WindowCounts
 from detection.keyword_detector import KeywordDetector
+from programs.errors import UserError
 
 START = 1_614_556_800
 HEADER = "keyword,window_start,mentions,expected,lower,upper,p_value,score,severity,is_outlier,incident".split(",")

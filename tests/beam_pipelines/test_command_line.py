@@ -4,7 +4,7 @@ import pytest
 
 from beam_pipelines import stream_options  # noqa: F401 - declares the stream's options
 from beam_pipelines.command_line import check_known
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 
 def test_options_of_ours_of_beam_and_of_flink_are_known():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from beam_pipelines.counts_files import read_history
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 NOON = 1_600_000_200  # 2020-09-13T12:30:00Z
 HEAD = "keyword,window_start,mentions\n"

@@ -12,9 +12,9 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
 from beam_pipelines import stream
-from beam_pipelines.errors import UserError, start
 from beam_pipelines.stream import Place, build, read_file, source_of
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
+from programs.errors import UserError, start
 from transforms import lake
 from transforms.archive import read_object, without_repeats
 from transforms.outliers import ScoredWindow

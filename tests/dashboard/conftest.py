@@ -22,6 +22,9 @@ from local.settings import ROOT, Settings
 from tests.dashboard import world as generated
 
 TOKEN = "a-token-of-the-tests"
+PATIENCE_SECONDS = 60.0
+"""How long a page may take for what takes it a fraction of a second alone: machines that run tests are busy."""
+
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM_OPTIONS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -134,6 +137,7 @@ def open_page(chromium: Any, server: str) -> Iterator[Callable[..., Any]]:
         context = chromium.new_context(
             **{"viewport": {"width": 1360, "height": 900}, "timezone_id": "Europe/Berlin", "locale": "en-GB", **options}
         )
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         contexts.append(context)
         page = context.new_page()
         if not expect_errors:
@@ -156,7 +160,7 @@ def screenshot(page: Any, name: str) -> Path:
     return path
 
 
-def until(page: Any, expression: str, seconds: float = 15) -> None:
+def until(page: Any, expression: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until something is true on the page; Playwright's own way needs an `eval` that the page's policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(expression):

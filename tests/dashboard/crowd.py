@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 
+from beam_pipelines.trends import write_trends
 from local import settings as configuration
 from tests.dashboard import world
 
@@ -19,7 +20,7 @@ OUTLIERS_EACH = 10
 
 
 def fill(connection: Any) -> None:
-    """Add the crowd's windows, outliers, incidents, baselines and daily sums to a world."""
+    """Add the crowd's windows, outliers, incidents, baselines, daily sums and trends to a world."""
     values = {"keywords": KEYWORDS, "windows": WINDOWS, "each": OUTLIERS_EACH}
     with connection, connection.cursor() as cursor:
         cursor.execute(
@@ -51,6 +52,10 @@ def fill(connection: Any) -> None:
             " FROM generate_series(1, %(keywords)s * 10) k, (SELECT DISTINCT date FROM keyword_daily) d",
             values,
         )
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT max(date) FROM parsed_days")
+        day = cursor.fetchone()[0]
+    write_trends(connection, day)
     with connection, connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 

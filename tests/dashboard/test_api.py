@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from beam_pipelines.trends import write_trends
 from dashboard.expectations import Baseline
-from tests.dashboard.world import EVENTS, World
+from tests.dashboard.world import EVENTS, MUSIC, World
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +68,7 @@ def test_incidents_of_a_time_are_those_going_on_in_it(client: TestClient, world:
         ("/incidents", {"state": ["open", "closed", "retracted"]}, "incident_id"),
         ("/incidents", {"order": "newest"}, "incident_id"),
         ("/outliers", {"status": ["confirmed", "provisional", "retracted"]}, None),
-        ("/trends/keywords", {"min_posts": 1}, "id"),
+        ("/trends/keywords", {"min_posts": 12}, "id"),
         ("/trends/sounds", {"order": "volume"}, "id"),
     ],
 )
@@ -197,18 +198,63 @@ def test_drivers_of_today_are_sampled_and_say_so(client: TestClient, world: Worl
     assert {driver["id"] for driver in found["drivers"]} == {"booktok", "astrology", "football"}
 
 
-def test_trends_compare_with_the_week_before(client: TestClient, admin: Any) -> None:
-    found = get(client, "/trends/keywords", min_posts=1, limit=500)
-    kpop = next(item for item in found["items"] if item["id"] == "kpop")
+def test_trends_are_those_that_the_batch_wrote(client: TestClient, admin: Any, world: World) -> None:
+    found = get(client, "/trends/keywords", limit=500)
     with admin, admin.cursor() as cursor:
         cursor.execute("SELECT mentions FROM keyword_daily WHERE keyword = 'kpop' ORDER BY date")
-        days = [row[0] for row in cursor]
-    assert kpop["daily"] == days[-8:]
-    assert found["compared_days"] == 7
-    assert kpop["usual"] == pytest.approx(sum(days[-8:-1]) / 7)
-    assert kpop["growth"] == pytest.approx(days[-1] / kpop["usual"])
-    assert get(client, "/trends/musicians")["items"]
-    assert get(client, "/trends/challenges", date="1999-01-01")["items"] == []
+        mentions = [row[0] for row in cursor]
+        cursor.execute("SELECT posts FROM parsed_days ORDER BY date")
+        posts = [row[0] for row in cursor]
+        cursor.execute(
+            "SELECT name FROM trends WHERE date = %s AND kind = 'keyword' ORDER BY growth DESC, name COLLATE \"C\"",
+            (world.days[-1],),
+        )
+        names = [row[0] for row in cursor]
+    assert [item["id"] for item in found["items"]] == names
+    assert (found["state"], found["advice"], found["compared_days"]) == ("ready", None, 7)
+    kpop = next(item for item in found["items"] if item["id"] == "kpop")
+    assert kpop["daily"] == mentions[-8:]
+    usual = sum(mentions[-8:-1]) / sum(posts[-8:-1]) * posts[-1]
+    assert kpop["usual"] == pytest.approx(usual)
+    assert kpop["growth"] == pytest.approx((mentions[-1] + 10) / (usual + 10))
+
+
+def test_trends_of_musicians_add_up_their_sounds(client: TestClient, admin: Any, world: World) -> None:
+    found = get(client, "/trends/musicians")["items"]
+    assert {item["id"] for item in found} == {artist for _, artist in MUSIC.values()}
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(posts), sum(engagement) FROM music_daily WHERE artist = %s AND date = %s",
+            (found[0]["id"], world.days[-1]),
+        )
+        assert (found[0]["daily"][-1], found[0]["engagement"]) == cursor.fetchone()
+    sound = get(client, "/trends/sounds")["items"][0]
+    assert (sound["name"], sound["artist"]) == MUSIC[sound["id"]]
+
+
+def test_a_first_day_has_trends_without_growth_the_largest_first(client: TestClient, world: World) -> None:
+    found = get(client, "/trends/challenges", date=str(world.days[0]))
+    assert (found["state"], found["compared_days"]) == ("ready", 0)
+    assert {(item["usual"], item["growth"]) for item in found["items"]} == {(None, None)}
+    posts = [item["posts"] for item in found["items"]]
+    assert posts == sorted(posts, reverse=True)
+
+
+def test_a_day_without_trends_says_what_to_run(client: TestClient, admin: Any, world: World) -> None:
+    day = world.days[-1]
+    unparsed = get(client, "/trends/challenges", date="1999-01-01")
+    assert (unparsed["state"], unparsed["items"]) == ("not_parsed", [])
+    assert "python -m beam_pipelines.parse --date 1999-01-01" in unparsed["advice"]
+    with admin, admin.cursor() as cursor:
+        cursor.execute("DELETE FROM trends WHERE date = %s", (day,))
+    try:
+        asked, newest = get(client, "/trends/keywords", date=str(day)), get(client, "/trends/keywords")
+    finally:
+        write_trends(admin, day)
+    assert (asked["state"], asked["items"]) == ("no_trends", [])
+    assert f"python -m beam_pipelines.trends --date {day}" in asked["advice"]
+    assert (newest["state"], newest["date"]) == ("ready", str(world.days[-2]))
+    assert newest["dates"][0] == str(day)
 
 
 def test_health_tells_of_stream_letters_and_baselines(client: TestClient, world: World) -> None:

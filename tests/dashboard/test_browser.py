@@ -6,7 +6,9 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +16,11 @@ from urllib.parse import quote
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Error
 
-from dashboard.app import create_app
-from tests.dashboard.conftest import TOKEN, screenshot, until
+from beam_pipelines.trends import write_trends
+from dashboard.app import FIRST_ANSWER, create_app
+from tests.dashboard.conftest import PATIENCE_SECONDS, TOKEN, screenshot, until
 from tests.dashboard.world import EVENTS, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -36,6 +40,26 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+class Held:
+    """Answers that a test gives out itself, in the order that it likes."""
+
+    def __init__(self, page: Any, pattern: str) -> None:
+        self.routes: list[Any] = []
+        self._page = page
+
+        def hold(route: Any) -> None:  # Playwright marks its handlers, so a list's method will not do
+            self.routes.append(route)
+
+        page.route(pattern, hold)
+
+    def wait(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(self.routes) < count:
+            assert time.monotonic() < deadline, f"{len(self.routes)} of {count} requests came"
+            self._page.wait_for_timeout(20)
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -62,6 +86,25 @@ def test_nothing_comes_from_a_foreign_host(open_page: Open, server: str) -> None
         page.wait_for_selector(ready)
     assert len(asked) > 20
     assert {url for url in asked if not url.startswith(server)} == set()
+
+
+def test_the_first_view_asks_once_and_while_its_script_still_loads(chromium: Any, server: str) -> None:
+    context = chromium.new_context()
+    try:
+        page = context.new_page()
+        page.route("**/api/v1/events", lambda route: route.abort())  # else what came meanwhile is read as well
+        scripts = Held(page, "**/now.js")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(server)))
+        page.goto(server, wait_until="commit")
+        scripts.wait(1)
+        until(page, "performance.getEntriesByType('resource').some((entry) => entry.name.includes('/incidents'))")
+        for route in scripts.routes:
+            route.continue_()
+        page.wait_for_selector(".incident .spark .line")
+        assert [address for address in asked if "/incidents" in address] == [FIRST_ANSWER]
+    finally:
+        context.close()
 
 
 def test_now_shows_open_incidents_by_severity(open_page: Open) -> None:
@@ -286,11 +329,15 @@ def hostile(admin: Any, world: World) -> Iterator[str]:
         )
         cursor.execute("INSERT INTO watchlist (keyword, list, note) VALUES (%s, %s, %s)", (HOSTILE, HOSTILE, HOSTILE))
         cursor.execute("INSERT INTO dead_letters VALUES ('posts', 9, 9, now(), %s, %s, '')", (HOSTILE, HOSTILE))
-        cursor.execute("INSERT INTO keyword_daily VALUES (current_date - 1, %s, 5000)", (HOSTILE,))
+        cursor.execute(
+            "INSERT INTO trends (date, kind, name, posts, usual, days, growth) VALUES (%s, 'keyword', %s, 5000, 0, 7, 501)",
+            (world.days[-1], HOSTILE),
+        )
     yield HOSTILE
     with admin, admin.cursor() as cursor:
-        for table in ("outliers", "incidents", "watchlist", "keyword_daily"):
+        for table in ("outliers", "incidents", "watchlist"):
             cursor.execute(f"DELETE FROM {table} WHERE keyword = %s", (HOSTILE,))
+        cursor.execute("DELETE FROM trends WHERE name = %s", (HOSTILE,))
         cursor.execute("DELETE FROM posts WHERE author_name = %s", (HOSTILE,))
         cursor.execute("DELETE FROM dead_letters WHERE partition = 9")
 
@@ -307,6 +354,65 @@ def test_markup_in_posts_and_keywords_stays_text(open_page: Open, hostile: str, 
         if path.startswith("/keyword"):
             assert page.locator(".post-text").first.inner_text() == HOSTILE
             assert page.locator(".post-link").first.get_attribute("href").startswith("https://www.tiktok.com/@/video/")
+
+
+def test_what_a_view_asked_for_does_not_reach_the_next_one(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    held = Held(page, "**/api/v1/trends/keywords?*")
+    page.get_by_role("link", name="Trends").click()
+    held.wait(1)
+    page.get_by_role("link", name="Watchlist", exact=True).click()
+    page.locator("tbody tr").first.wait_for()
+    with suppress(Error):  # the page has given the request up
+        held.routes[0].fulfill(json={"date": None, "advice": "Run the daily batch."})
+    page.get_by_role("link", name="Now", exact=True).click()
+    page.wait_for_selector(".incident")
+    assert page.get_by_text("No day has been parsed yet").count() == 0
+    assert page.locator(".failure").count() == 0
+
+
+def test_of_two_answers_the_one_asked_for_last_counts(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    held = Held(page, "**/api/v1/keywords?*")
+    page.locator("#search-text").press_sequentially("da")
+    held.wait(1)
+    page.locator("#search-text").press_sequentially("n")
+    held.wait(2)
+    held.routes[1].fulfill(json={"items": ["dance"]})
+    until(page, "document.querySelector('#search-list option')?.value === 'dance'")
+    with suppress(Error):
+        held.routes[0].fulfill(json={"items": ["daft"]})
+    page.wait_for_timeout(300)
+    assert page.evaluate("[...document.querySelectorAll('#search-list option')].map((o) => o.value)") == ["dance"]
+
+
+def test_more_is_loaded_once_however_often_it_is_pressed(open_page: Open) -> None:
+    page = open_page("/keyword?q=puppy", expect_errors=True)
+    page.wait_for_selector(".driver")
+    held = Held(page, "**/api/v1/posts?*")
+    button = page.get_by_role("button", name="Show all posts")
+    button.click()
+    button.click()
+    held.wait(1)
+    page.wait_for_timeout(300)
+    assert len(held.routes) == 1
+    held.routes[0].fulfill(status=503, content_type="application/problem+json",
+                           body=json.dumps({"title": "Service Unavailable", "detail": "Busy. Try again."}))  # fmt: skip
+    page.unroute("**/api/v1/posts?*")
+    page.get_by_role("alert").get_by_role("button", name="Try again").click()
+    until(page, "document.querySelectorAll('.post').length > 20")
+    links = page.locator(".post-link").evaluate_all("(links) => links.map((link) => link.href)")
+    assert len(links) == len(set(links))
+
+
+def test_an_answer_that_breaks_off_is_told(open_page: Open) -> None:
+    page = open_page("/", expect_errors=True)
+    page.wait_for_selector(".incident")
+    page.route("**/api/v1/trends/**", lambda route: route.fulfill(status=200, body='{"date": "2026-'))
+    page.get_by_role("link", name="Trends").click()
+    page.get_by_role("alert").get_by_text("does not answer").wait_for()
 
 
 def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> None:
@@ -326,9 +432,25 @@ def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> Non
     page.locator("tbody tr").first.wait_for()
 
 
+def test_a_day_without_trends_says_what_to_run(open_page: Open, admin: Any, world: World) -> None:
+    day = world.days[-1]
+    with admin, admin.cursor() as cursor:
+        cursor.execute("DELETE FROM trends WHERE date = %s", (day,))
+    try:
+        page = open_page(f"/trends?date={day}")
+        page.get_by_text("This day has no trends yet").wait_for()
+        assert page.locator("main code").all_inner_texts() == [f"python -m beam_pipelines.trends --date {day}"]
+        # The days stay to choose from.
+        page.get_by_role("combobox", name="Day (UTC)").select_option(index=1)
+        page.locator("tbody tr").first.wait_for()
+    finally:
+        write_trends(admin, day)
+
+
 def test_an_empty_system_says_how_to_begin(open_page: Open) -> None:
     page = open_page("/")
-    nothing = {"items": [], "next_cursor": None, "date": None, "dates": [], "compared_days": 0, "lists": []}
+    nothing = {"items": [], "next_cursor": None, "date": None, "dates": [], "lists": [],
+               "state": "not_parsed", "advice": "Run the daily batch."}  # fmt: skip
     for pattern in ("**/api/v1/incidents?*", "**/api/v1/trends/**", "**/api/v1/watchlist"):
         page.route(pattern, lambda route: route.fulfill(json=nothing))
     for name, text in (

@@ -9,10 +9,10 @@ import psycopg2
 import pytest
 from fastapi.testclient import TestClient
 
-from beam_pipelines.errors import UserError
 from dashboard.config import Config, load
 from dashboard.problems import ProblemError
 from dashboard.security import COOKIE, session_value
+from programs.errors import UserError
 from tests.dashboard.conftest import TOKEN
 from tests.dashboard.world import World
 

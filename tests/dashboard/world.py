@@ -17,6 +17,7 @@ import numpy as np
 import psycopg2
 from psycopg2.extras import Json, execute_values
 
+from beam_pipelines.trends import write_trends
 from local import settings as configuration
 
 WINDOW = timedelta(minutes=15)
@@ -32,7 +33,7 @@ WORDS = (
 SEVERITIES = ("low", "medium", "high", "critical")
 TABLES = (
     "outliers incidents keyword_windows window_totals baselines baseline_versions posts keyword_daily challenge_daily "
-    "music_daily parsed_days parity_days dead_letters watchlist feedback"
+    "music_daily trends parsed_days parity_days dead_letters watchlist feedback"
 ).split()
 MUSIC = {
     "6900000000000000001": ("Slow Motion", "Ana Rivers"),
@@ -171,6 +172,8 @@ def fill(connection: Any, now: datetime | None = None, seed: int = 3) -> World:
         )
         days = _posts(cursor, starts, levels, rng)
         _around(cursor, newest)
+    for day in days:
+        write_trends(connection, day)
     with connection, connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return World(newest, dict(rows), days)

@@ -14,12 +14,12 @@ from datetime import date, timedelta
 import psycopg2
 import pytest
 
-from beam_pipelines import day_tables, parity, retention, stats
+from beam_pipelines import day_tables, parity, retention, stats, trends
 from beam_pipelines.days import today
-from beam_pipelines.errors import UserError
 from feed.simulation import Config, Simulation
 from local import accounting
 from local.settings import ROOT
+from programs.errors import UserError
 from tests.integration.daily import archive, lake_of, query, raw_post, run_parse, snapshot, start_of
 from transforms import lake
 from transforms.posts import Rejected, decode_post
@@ -279,6 +279,14 @@ def test_stats_learn_from_the_parsed_days_and_tell_what_grew(capsys):
     ]
     assert query("SELECT artist, posts FROM trending_musicians WHERE date = %s", last) == [("Bo", 100)]
     assert query("SELECT music, artist, posts FROM trending_music WHERE date = %s", last) == [("Song", "Bo", 100)]
+    written = "SELECT * FROM trends WHERE date = %s ORDER BY kind, name"
+    before = query(written, last)
+    query("DELETE FROM trends WHERE date = %s RETURNING 1", last)
+    assert trends.run([f"--date={last}"]) == 0
+    assert query(written, last) == before
+    assert query("SELECT max(version) FROM baseline_versions") == [(version,)]
+    with pytest.raises(UserError, match="2005-04-09 has not been parsed"):
+        trends.run(["--date=2005-04-09"])
 
 
 def test_the_stream_and_the_batch_are_compared_and_each_difference_has_a_cause(capsys):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import psycopg2
 import pytest
 
 from detection.incidents import GAP_SECONDS
-from local.reset import TABLES
 from local.settings import Settings
 from transforms.mentions import MentionBatch
 from transforms.outliers import Outlier, ScoredWindow
@@ -23,15 +21,6 @@ pytestmark = pytest.mark.integration
 
 START = 1_700_000_100
 W = 900
-
-
-@pytest.fixture
-def connection(stack: Settings) -> Iterator[Any]:
-    connection = psycopg2.connect("")
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-    yield connection
-    connection.close()
 
 
 def scored(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,13 @@ import psycopg2
 import pytest
 
 from beam_pipelines import publication
-from beam_pipelines.errors import UserError
 from beam_pipelines.publication import publish
 from detection.baselines import keyword_hashes
 from detection.counts import CountHistory, WindowCounts
 from detection.detector import Detector
 from detection.keyword_detector import KeywordDetector
 from detection.threshold import ThresholdDetector
-from local.reset import TABLES
-from local.settings import Settings
+from programs.errors import UserError
 from transforms.baselines import PostgresBaselines, load_baselines, newest_version
 
 pytestmark = pytest.mark.integration
@@ -26,15 +23,6 @@ pytestmark = pytest.mark.integration
 DAYS = 15
 WORDS = ("rare", "back\\slash", "tab\there", "dance", "ramen")
 YOUNG = "since an hour"
-
-
-@pytest.fixture
-def connection(stack: Settings) -> Iterator[Any]:
-    connection = psycopg2.connect("")
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-    yield connection
-    connection.close()
 
 
 def history(seed: int = 0, days: int = DAYS) -> CountHistory:

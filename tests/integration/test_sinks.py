@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ import pytest
 
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.threshold import NoState, ThresholdDetector
-from local.reset import TABLES
-from local.settings import Settings
 from transforms.mentions import MentionBatch
 from transforms.outliers import ScoredWindow
 from transforms.scoring import score_pane
@@ -27,15 +24,6 @@ START = 1_700_000_100
 TABLE = BaselineTable.build(
     7, "threshold", keyword_hashes(["dance"]), {"level": np.float32([2.0]), "dispersion": np.float32([1.0])}
 )
-
-
-@pytest.fixture
-def connection(stack: Settings) -> Iterator[Any]:
-    connection = psycopg2.connect("")
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-    yield connection
-    connection.close()
 
 
 def pane(stage: Pane, posts: int, mentions: int, keyword: str = "dance") -> ScoredWindow:

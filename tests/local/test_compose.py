@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_versions_are_the_embedded_stacks(services: dict[str, Any]) -> None:
     assert services["kafka"]["image"].endswith(":" + version(jars.BROKER, "kafka.version"))
     dockerfile = (ROOT / "docker" / "flink.Dockerfile").read_text(encoding="utf-8")
     assert f"FLINK_VERSION={version(jars.JOB_SERVER, 'flink.version')}\n" in dockerfile
+
+
+def test_the_image_is_given_each_package_of_the_project() -> None:
+    dockerfile = (ROOT / "docker" / "flink.Dockerfile").read_text(encoding="utf-8")
+    copied = {
+        name for names in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.MULTILINE) for name in names.split()
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert {name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]} <= copied
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] == "!"}
+    assert {name.partition("/")[0] for name in copied} <= let_in
 
 
 def test_flink_is_set_up_as_in_the_embedded_stack(services: dict[str, Any]) -> None:

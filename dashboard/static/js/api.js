@@ -24,6 +24,7 @@ export function address(path, parameters = {}) {
 
 export async function call(method, path, { parameters, body, signal } = {}) {
   let response;
+  let answer = null;
   try {
     response = await fetch(address(path, parameters), {
       method,
@@ -31,15 +32,12 @@ export async function call(method, path, { parameters, body, signal } = {}) {
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
+    if (response.status !== 204) answer = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("No answer", "The dashboard’s server does not answer. See whether it still runs: make dashboard.", 0, "offline");
+    // An error's page, of a proxy perhaps, need not be JSON; an answer that breaks off is no answer.
+    if (response === undefined || response.ok) throw new Problem("No answer", "The dashboard’s server does not answer. See whether it still runs: make dashboard.", 0, "offline");
   }
-  if (response.status === 204) return null;
-  const answer = await response.json().catch((error) => {
-    if (error.name === "AbortError") throw error;
-    return null;
-  });
   if (!response.ok) {
     const kind = answer?.type?.split(":").at(-1) ?? "unknown";
     if (response.status === 401) document.dispatchEvent(new CustomEvent("token-needed"));

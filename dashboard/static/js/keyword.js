@@ -5,7 +5,7 @@ import { seriesChart, weekChart } from "./charts.js";
 import { h, icon, replace } from "./dom.js";
 import { about, compact, count, DAY, duration, percent, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { announce, badge, choice, empty, heading, keywordAddress, keywordLink, load, panel, severity, table, tile } from "./parts.js";
+import { announce, badge, choice, empty, heading, keywordAddress, keywordLink, load, moreButton, panel, severity, table, tile } from "./parts.js";
 import { mayWrite } from "./session.js";
 
 const SPANS = [["1", "24 h"], ["3", "3 days"], ["7", "7 days"], ["28", "28 days"]];
@@ -31,10 +31,13 @@ export async function show(main, { signal, query, go }) {
   async function drawWatch() {
     const { items } = await get("/watchlist", {}, signal).catch(() => ({ items: [] })); // the view itself tells what is wrong
     const entry = items.find((item) => item.keyword === keyword);
-    replace(watch, h("button", {
+    const focused = watch.contains(document.activeElement);
+    let busy = false;
+    const button = h("button", {
       type: "button", class: "toggle", "aria-pressed": String(Boolean(entry)),
       onclick: async () => {
-        if (!(await mayWrite())) return;
+        if (busy || !(await mayWrite())) return;
+        busy = true;
         try {
           if (entry) await call("DELETE", `/watchlist/${entry.watch_id}`);
           else await call("POST", "/watchlist", { body: { keyword } });
@@ -43,7 +46,9 @@ export async function show(main, { signal, query, go }) {
         }
         drawWatch();
       },
-    }, icon("watchlist"), entry ? "Watched" : "Watch"));
+    }, icon("watchlist"), entry ? "Watched" : "Watch");
+    replace(watch, button);
+    if (focused) button.focus();
   }
 
   const [{ items: incidents }, health] = await Promise.all([
@@ -188,20 +193,15 @@ function posts(found, keyword, span, signal) {
   if (!found.posts.length) return empty("No posts to show", found.basis === "exact" ? "None was parsed for these windows." : "The stream kept no samples of these windows.");
   const list = h("ul", { class: "posts" }, found.posts.map(post));
   if (found.basis !== "exact") return list;
+  if (found.breadth.posts <= found.posts.length) return list;
   let cursor = null;
-  let started = false;
-  const button = h("button", {
-    type: "button",
-    onclick: async () => {
-      const page = await get("/posts", { keyword, from: span.from, to: span.to, cursor, limit: 24 }, signal);
-      if (!started) list.replaceChildren();
-      started = true;
-      list.append(...page.items.map(post));
-      cursor = page.next_cursor;
-      button.hidden = cursor === null;
-    },
-  }, "Show all posts");
-  return [list, found.breadth.posts > found.posts.length ? h("div", { class: "more" }, button) : null];
+  return [list, moreButton("Show all posts", async () => {
+    const page = await get("/posts", { keyword, from: span.from, to: span.to, cursor, limit: 24 }, signal);
+    if (cursor === null) list.replaceChildren(); // the examples are among them
+    list.append(...page.items.map(post));
+    cursor = page.next_cursor;
+    return cursor !== null;
+  })];
 }
 
 function post(item) {

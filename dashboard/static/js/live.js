@@ -2,6 +2,7 @@
 
 const listeners = new Set();
 let source = null;
+let later = 0;
 
 /** Hear of each revised incident until `signal` is aborted. */
 export function onIncident(listener, signal) {
@@ -15,6 +16,7 @@ function show(state, text) {
 }
 
 export function connect() {
+  clearTimeout(later);
   source?.close();
   source = new EventSource("/api/v1/events");
   source.addEventListener("open", () => {
@@ -24,7 +26,7 @@ export function connect() {
   });
   source.addEventListener("error", () => {
     show("off", source.readyState === EventSource.CLOSED ? "Not live" : "Reconnecting");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 10_000);
+    if (source.readyState === EventSource.CLOSED) later = setTimeout(connect, 10_000);
   });
   source.addEventListener("incident", (event) => {
     const incident = JSON.parse(event.data);
@@ -32,4 +34,9 @@ export function connect() {
   });
 }
 
-addEventListener("pagehide", () => source?.close());
+addEventListener("pagehide", () => {
+  clearTimeout(later);
+  source?.close();
+});
+// A page that the browser had kept goes on.
+addEventListener("pageshow", (event) => event.persisted && connect());

@@ -73,18 +73,26 @@ function search() {
   const form = document.getElementById("search");
   const text = document.getElementById("search-text");
   let timer = 0;
-  text.addEventListener("input", () => {
+  let asking = new AbortController();
+  const stop = () => {
     clearTimeout(timer);
+    asking.abort();
+  };
+  text.addEventListener("input", () => {
+    stop();
+    asking = new AbortController();
+    const { signal } = asking;
     timer = setTimeout(async () => {
       if (!text.value.trim()) return;
-      const found = await get("/keywords", { prefix: text.value.trim() }).catch(() => ({ items: [] }));
-      replace(document.getElementById("search-list"), found.items.map((keyword) => h("option", { value: keyword })));
+      const found = await get("/keywords", { prefix: text.value.trim() }, signal).catch(() => ({ items: [] }));
+      if (!signal.aborted) replace(document.getElementById("search-list"), found.items.map((keyword) => h("option", { value: keyword })));
     }, 150);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const keyword = text.value.trim().replace(/^#/, "").toLowerCase();
     if (!keyword) return;
+    stop();
     text.value = "";
     go(keywordAddress(keyword));
   });
@@ -124,6 +132,8 @@ search();
 colours();
 session.start();
 document.addEventListener("signed-in", () => {
+  // Who could read before goes on where they are: what they signed in for is being written just now.
+  if (!session.current().required) return;
   connect();
   draw();
 });

@@ -5,7 +5,7 @@ import { sparkline } from "./charts.js";
 import { h, icon, replace } from "./dom.js";
 import { about, compact, count, duration, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { announce, badge, choice, empty, failure, heading, keywordLink, loading, SEVERITIES, severity } from "./parts.js";
+import { announce, badge, choice, empty, failure, heading, keywordLink, loading, moreButton, SEVERITIES, severity } from "./parts.js";
 import { mayWrite } from "./session.js";
 
 const PAGE = 50;
@@ -21,9 +21,10 @@ export async function show(main, { signal, query, go }) {
     order: query.get("order") ?? "score",
   };
   const list = h("div", { class: "incidents" });
-  const more = h("div", { class: "more" });
+  const more = h("div", {});
   const summary = h("span", {}, "");
   const sparks = new Map();
+  const asked = new Map(); // when each keyword's sparkline was asked for
   let items = [];
   let next = null;
   let timer = 0;
@@ -67,7 +68,7 @@ export async function show(main, { signal, query, go }) {
       h("div", { class: "cell-since" },
         h("span", {}, h("span", { class: "muted" }, incident.state === "open" ? "since " : "on "), time(incident.opened_at)),
         h("span", { class: "muted" }, incident.state === "open" ? duration(Date.now() - new Date(incident.opened_at)) : duration(new Date(incident.last_at) - new Date(incident.opened_at) + 900_000))),
-      feedback(incident));
+      h("div", { class: "cell-feedback", role: "group", "aria-label": `Feedback on ${incident.keyword}` }, feedbackButtons(incident)));
   }
 
   function tideBar(own, incident) {
@@ -76,12 +77,13 @@ export async function show(main, { signal, query, go }) {
       h("span", { class: "tide-bar", "aria-hidden": "true" }, h("i", { vars: { "--share": own.toFixed(3) } })), text);
   }
 
-  function feedback(incident) {
-    const buttons = [["useful", "Useful"], ["not_useful", "Not useful"]].map(([verdict, text]) =>
+  function feedbackButtons(incident) {
+    return [["useful", "Useful"], ["not_useful", "Not useful"]].map(([verdict, text]) =>
       h("button", {
         type: "button", class: "quiet icon-only", "aria-pressed": String(incident.verdict === verdict),
-        "aria-label": `${text}: ${incident.keyword}`, title: text,
-        onclick: async () => {
+        "aria-label": `${text}: ${incident.keyword}`, title: text, "data-verdict": verdict,
+        onclick: async (event) => {
+          const focused = document.activeElement === event.currentTarget;
           if (!(await mayWrite())) return;
           const taken = incident.verdict === verdict;
           try {
@@ -91,12 +93,15 @@ export async function show(main, { signal, query, go }) {
             announce(problem.message);
             return;
           }
-          incident.verdict = taken ? null : verdict;
           announce(taken ? "Feedback withdrawn." : `${incident.keyword}: marked as ${text.toLowerCase()}.`);
-          for (const [i, one] of ["useful", "not_useful"].entries()) buttons[i].setAttribute("aria-pressed", String(incident.verdict === one));
+          // The row may have been drawn anew meanwhile, from an answer that did not know the verdict yet.
+          const shown = items.find((item) => item.incident_id === incident.incident_id) ?? incident;
+          shown.verdict = taken ? null : verdict;
+          const group = list.querySelector(`[data-id="${incident.incident_id}"] .cell-feedback`);
+          if (group) replace(group, feedbackButtons(shown));
+          if (focused) group?.querySelector(`[data-verdict="${verdict}"]`)?.focus();
         },
       }, icon(verdict)));
-    return h("div", { class: "cell-feedback", role: "group", "aria-label": `Feedback on ${incident.keyword}` }, buttons);
   }
 
   function draw() {
@@ -118,12 +123,13 @@ export async function show(main, { signal, query, go }) {
     replace(list, groups.filter(([, members]) => members.length).map(([level, members]) => h("section", { "aria-label": level ? `${level} incidents` : "Incidents" },
       level && h("h2", { class: "group" }, severity(level), h("span", { class: "muted" }, String(members.length))),
       h("ul", {}, members.map(row)))));
-    replace(more, next && h("button", { type: "button", onclick: loadMore }, "Show more"));
+    replace(more, next && moreButton("Show more", loadMore));
   }
 
   async function drawSparks(keywords) {
     const wanted = [...new Set(keywords)].slice(0, 50);
     if (!wanted.length) return;
+    for (const keyword of wanted) asked.set(keyword, Date.now());
     try {
       const { items: found } = await get("/sparklines", { keyword: wanted }, signal);
       for (const series of found) {
@@ -135,36 +141,54 @@ export async function show(main, { signal, query, go }) {
         if (item && sparks.has(item.keyword)) replace(element.querySelector(".cell-spark"), sparks.get(item.keyword).cloneNode(true));
       }
     } catch (problem) {
+      for (const keyword of wanted) asked.delete(keyword);
       if (problem.name !== "AbortError") console.warn(problem.message);
     }
   }
 
-  async function refresh() {
-    try {
-      const page = await request({ limit: Math.min(Math.max(items.length, PAGE), 500) });
-      const before = new Map(items.map((item) => [item.incident_id, item.updated_at]));
-      const known = items.length > 0;
-      items = page.items;
-      next = page.next_cursor;
-      draw();
-      if (known) for (const item of items) if (before.get(item.incident_id) !== item.updated_at) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
-      drawSparks(items.map((item) => item.keyword));
-    } catch (problem) {
-      if (problem.name !== "AbortError") replace(list, failure(problem, refresh));
-    }
+  // What changes the list takes turns, so that no answer meets a list that another has changed meanwhile.
+  let turn = Promise.resolve();
+  let waiting = false;
+  function inTurn(work) {
+    const done = turn.then(work);
+    turn = done.catch(() => {});
+    return done;
   }
 
-  async function loadMore() {
-    try {
-      const page = await request({ cursor: next });
-      items = [...items, ...page.items];
-      next = page.next_cursor;
-      draw();
-      drawSparks(page.items.map((item) => item.keyword));
-    } catch (problem) {
-      if (problem.name !== "AbortError") replace(more, failure(problem, loadMore));
-    }
+  function refresh() {
+    if (waiting) return turn; // the one that has not begun yet will see what this one would
+    waiting = true;
+    return inTurn(async () => {
+      waiting = false;
+      try {
+        const page = await request({ limit: Math.min(Math.max(items.length, PAGE), 500) });
+        const before = new Map(items.map((item) => [item.incident_id, item.updated_at]));
+        const changed = page.items.filter((item) => before.get(item.incident_id) !== item.updated_at);
+        const newest = Math.max(0, ...before.keys());
+        const known = items.length > 0;
+        const opened = known ? changed.filter((item) => item.state === "open" && item.incident_id > newest) : [];
+        items = page.items;
+        next = page.next_cursor;
+        draw();
+        if (known) for (const item of changed) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
+        if (opened.length === 1) announce(`New incident: ${opened[0].keyword}, ${opened[0].severity}.`);
+        else if (opened.length) announce(`${opened.length} new incidents: ${opened.map((item) => item.keyword).join(", ")}.`);
+        drawSparks(items.filter((item) => changed.includes(item) || !(Date.now() - asked.get(item.keyword) < REFRESH)).map((item) => item.keyword));
+      } catch (problem) {
+        if (problem.name !== "AbortError") replace(list, failure(problem, refresh));
+      }
+    });
   }
+
+  const loadMore = () => inTurn(async () => {
+    const page = await request({ cursor: next });
+    const shown = new Set(items.map((item) => item.incident_id));
+    items = [...items, ...page.items.filter((item) => !shown.has(item.incident_id))];
+    next = page.next_cursor;
+    draw();
+    drawSparks(page.items.map((item) => item.keyword));
+    return next !== null;
+  });
 
   const search = h("input", {
     type: "search", "aria-label": "Only keywords that contain", placeholder: "Filter keywords", value: filters.search, id: "filter-text",
@@ -192,8 +216,7 @@ export async function show(main, { signal, query, go }) {
   replace(list, loading(8));
 
   let pending = 0;
-  onIncident((incident) => {
-    if (incident && !items.some((item) => item.incident_id === incident.incident_id) && incident.state === "open") announce(`New incident: ${incident.keyword}, ${incident.severity}.`);
+  onIncident(() => {
     clearTimeout(pending);
     pending = setTimeout(refresh, 400);
   }, signal);

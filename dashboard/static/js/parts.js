@@ -36,17 +36,44 @@ export function failure(problem, retry) {
     retry && h("button", { type: "button", onclick: retry }, "Try again"));
 }
 
-/** Load something into an element: a skeleton meanwhile, the problem if there is one. */
+const newest = new WeakMap();
+
+/**
+ * Load something into an element: a skeleton meanwhile, the problem if there is one. Of several loads of an element the one
+ * that began last counts, in whatever order they are answered.
+ */
 export async function load(element, work, { quiet = false, rows } = {}) {
+  newest.set(element, work);
   if (!quiet) replace(element, loading(rows));
   try {
     const children = await work();
-    if (children !== undefined) replace(element, children);
+    if (children !== undefined && newest.get(element) === work) replace(element, children);
   } catch (problem) {
-    if (problem.name === "AbortError") return;
+    if (problem.name === "AbortError" || newest.get(element) !== work) return;
     if (problem.status === undefined) console.error(problem);
     replace(element, failure(problem, () => load(element, work)));
   }
+}
+
+/** A button that shows more, once at a time. `next` fetches and shows it, and tells whether there is still more. */
+export function moreButton(text, next) {
+  const place = h("div", { class: "more" });
+  let busy = false;
+  const draw = () => replace(place, h("button", { type: "button", onclick: press }, text));
+  async function press() {
+    if (busy) return;
+    busy = true;
+    try {
+      if (await next()) draw();
+      else replace(place);
+    } catch (problem) {
+      if (problem.name !== "AbortError") replace(place, failure(problem, press));
+    } finally {
+      busy = false;
+    }
+  }
+  draw();
+  return place;
 }
 
 /** A group of buttons of which one is pressed. */

@@ -58,10 +58,13 @@ export async function show(main, { signal }) {
     }, { quiet, rows: 4 });
   }
 
-  const refresh = async (quiet) => {
-    await Promise.all([drawFlink(quiet), drawHealth(quiet)]);
-  };
-  const clock = setInterval(() => document.visibilityState === "visible" && refresh(true), REFRESH);
+  let busy = false;
+  const clock = setInterval(async () => {
+    if (busy || document.visibilityState !== "visible") return;
+    busy = true; // while one answer is slow, no further are asked for
+    await Promise.all([drawFlink(true), drawHealth(true)]);
+    busy = false;
+  }, REFRESH);
   signal.addEventListener("abort", () => clearInterval(clock));
   // The tiles wait for nobody; what Flink says is put in when it has said it.
   await Promise.all([drawHealth(false), drawFlink(false).then(() => drawHealth(true))]);

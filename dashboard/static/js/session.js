@@ -2,6 +2,7 @@
 
 import { call, get } from "./api.js";
 import { h, replace } from "./dom.js";
+import { announce } from "./parts.js";
 
 let session = { signed_in: false, writable: false, required: false };
 const button = () => document.getElementById("sign-in");
@@ -34,12 +35,12 @@ function ask(hint) {
           event.preventDefault();
           try {
             await call("POST", "/session", { body: { token: token.value } });
+            await refresh();
           } catch (problem) {
             error.textContent = problem.message;
             token.select();
             return;
           }
-          await refresh();
           dialog().close();
           document.dispatchEvent(new CustomEvent("signed-in"));
           resolve(true);
@@ -63,17 +64,23 @@ function ask(hint) {
 
 export function start() {
   button().addEventListener("click", async () => {
-    if (session.signed_in) {
-      await call("DELETE", "/session");
-      await refresh();
-      if (session.required) ask("");
+    if (!session.signed_in) {
+      ask("");
       return;
     }
-    ask("");
+    try {
+      await call("DELETE", "/session");
+      await refresh();
+    } catch (problem) {
+      announce(problem.message);
+      return;
+    }
+    if (session.required) ask("");
   });
   document.addEventListener("token-needed", async () => {
     if (dialog().open) return;
-    if ((await refresh()).signed_in) return;
+    const now = await refresh().catch(() => session); // the view tells what is wrong
+    if (now.signed_in || dialog().open) return;
     ask("");
   });
 }

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { columns } from "./charts.js";
 import { h, replace } from "./dom.js";
 import { about, compact, count, dateText } from "./format.js";
-import { badge, choice, empty, heading, keywordLink, load, table } from "./parts.js";
+import { badge, choice, empty, heading, keywordLink, load, moreButton, table } from "./parts.js";
 
 const SUBJECTS = [["keywords", "Keywords"], ["challenges", "Challenges"], ["sounds", "Sounds"], ["musicians", "Musicians"]];
 
@@ -29,41 +29,38 @@ export async function show(main, { signal, query, go }) {
   const request = (cursor) => get(`/trends/${subject}`, { order, date, cursor, limit: 50 }, signal);
   await load(body, async () => {
     const page = await request(null);
-    if (page.date === null) return empty("No day has been parsed yet", "Trends come with the daily batch, which counts whole days.", h("p", {}, "Run it: ", h("code", {}, "python -m beam_pipelines.parse --date YYYY-MM-DD")));
+    if (page.date === null) return empty("No day has been parsed yet", "Trends come with the daily batch, which counts whole days.", page.advice);
     const options = page.dates.includes(page.date) ? page.dates : [page.date, ...page.dates];
     replace(days, h("label", { class: "select" }, h("span", { class: "hidden" }, "Day (UTC)"),
       h("select", { value: page.date, onchange: (event) => change({ date: event.target.value }) }, options.map((day) => h("option", { value: day }, dateText(day))))));
+    if (page.state === "not_parsed") return empty("This day has not been parsed", page.advice);
+    if (page.state === "no_trends") return empty("This day has no trends yet", "It has been parsed; what grew on it has not been worked out.", page.advice);
     if (!page.items.length) return empty("Nothing on this day", "No entry had ten posts or more. Choose another day.");
-    const rows = page.items.map((item, i) => row(item, i, subject, page));
+    const rows = page.items.map((item, i) => row(item, i, subject));
     const frame = table(`Trending ${subject}`, [[h("span", { class: "hidden" }, "Rank"), "rank"], [SUBJECTS.find(([key]) => key === subject)[1].slice(0, -1)], ["Posts", "number"], ["Usual", "number"], ["Growth", "number"], ["8 days", "chart-cell"], ...(subject === "keywords" ? [] : [["Engagement", "number"]])], rows);
-    const more = h("div", { class: "more" });
     let next = page.next_cursor;
     let shown = page.items.length;
-    const draw = () => replace(more, next && h("button", {
-      type: "button",
-      onclick: async () => {
-        const following = await request(next);
-        frame.querySelector("tbody").append(...following.items.map((item, i) => row(item, shown + i, subject, page)));
-        shown += following.items.length;
-        next = following.next_cursor;
-        draw();
-      },
-    }, "Show more"));
-    draw();
-    const against = page.compared_days ? `Usual: mean of the ${page.compared_days} day${page.compared_days === 1 ? "" : "s"} before, days without a post as zeros.` : "There is no earlier day to compare with yet.";
+    const more = next && moreButton("Show more", async () => {
+      const following = await request(next);
+      frame.querySelector("tbody").append(...following.items.map((item, i) => row(item, shown + i, subject)));
+      shown += following.items.length;
+      next = following.next_cursor;
+      return next !== null;
+    });
+    const against = page.compared_days ? `Usual: what its share of the posts of ${page.compared_days === 1 ? "the day" : `the ${page.compared_days} days`} before makes of this day’s posts.` : "There is no earlier day to compare with yet.";
     return [h("p", { class: "muted small" }, `${dateText(page.date)}, UTC. ${against}`), frame, more];
   }, { rows: 10 });
 }
 
-function row(item, i, subject, page) {
-  const growth = item.growth === null ? badge(page.compared_days ? "new" : "–", page.compared_days ? "accent" : null) : h("b", { class: item.growth >= 1 ? "rise" : "fall" }, `×${item.growth < 10 ? item.growth.toFixed(1) : count(item.growth)}`);
+function row(item, i, subject) {
+  const growth = item.growth === null ? badge("–") : h("b", { class: item.growth >= 1 ? "rise" : "fall" }, `×${item.growth < 10 ? item.growth.toFixed(1) : count(item.growth)}`);
   const name = subject === "keywords" || subject === "challenges" ? keywordLink(item.id.toLowerCase(), { days: 7 }) : h("span", { dir: "auto" }, item.name);
   return h("tr", {},
     h("td", { class: "rank muted" }, String(i + 1)),
     h("th", { scope: "row" }, name, item.artist && h("span", { class: "muted" }, ` ${item.artist}`)),
     h("td", { class: "number" }, count(item.posts)),
     h("td", { class: "number muted" }, about(item.usual)),
-    h("td", { class: "number" }, growth),
+    h("td", { class: "number" }, item.usual === 0 && badge("new", "accent"), growth),
     h("td", { class: "chart-cell" }, columns(item.daily, { label: `Posts of eight days: ${item.daily.map(count).join(", ")}` })),
     subject !== "keywords" && h("td", { class: "number" }, compact(item.engagement)));
 }

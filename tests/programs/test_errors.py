@@ -7,7 +7,7 @@ from local.settings import ROOT
 
 CLEANS_UP = """
 import time
-from beam_pipelines.errors import start
+from programs.errors import start
 
 def run(argv):
     try:

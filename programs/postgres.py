@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg2
 
-from beam_pipelines.errors import UserError
+from programs.errors import UserError
 
 CONNECT_SECONDS = 10
 

@@ -1,4 +1,4 @@
-"""Errors that a user can put right, and how a pipeline's main program tells them."""
+"""Errors that a user can put right, and how a main program tells them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,6 @@ def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # What its client tries before it gives up is told once, as the error.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    # The DirectRunner repeats each worker's log in its own.
-    logging.getLogger("apache_beam.runners.portability.local_job_service").setLevel(logging.CRITICAL)
-    # Options that only the Java side knows are announced as unparseable, then passed on all the same.
-    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     try:
         code = run(sys.argv[1:] if argv is None else argv)
     except (UserError, StackError) as error:

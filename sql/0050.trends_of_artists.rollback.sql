@@ -1,0 +1,1 @@
+DROP INDEX music_daily_by_artist;
