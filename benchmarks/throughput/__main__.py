@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beam_pipelines.stream_options import SOURCES
-from benchmarks.throughput import report
+from benchmarks.throughput import plots, report
 from benchmarks.throughput.job import VARIANTS
 from benchmarks.throughput.posts import Workload
 from benchmarks.throughput.runs import SUITE, Contender, WrongCountsError, filled_stack, measure, say
+from local import reset
 from local.settings import StackError
 
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="of count and full; default: %(default)s")
     parser.add_argument("--processes", type=int, default=1, help="of raw; default: %(default)s")
     parser.add_argument("--suite", action="store_true", help="measure every variant, in one run that can be compared")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=Path, help="write the figures to this file; with --suite, a plot beside it")
     own, options = parser.parse_known_args(arguments)
     if own.suite == bool(own.variant):
         parser.error("name a --variant, or --suite for all")
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with filled_stack(Workload(own.posts, own.vocabulary)) as (settings, counts):
             for contender in contenders:
                 say(f"measuring {contender.name}")
+                reset.empty_stores(settings)  # or one run's upserts would find the rows of another
                 results.append(measure(contender, settings, counts, options))
                 say(report.line(results[-1]))
     except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
@@ -59,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         own.json.write_text(json.dumps(results if own.suite else results[0], indent=2) + "\n", encoding="utf-8")
     if own.suite:
         print(report.table(results))
+        ratios = report.ratios(results)
+        for name, ratio in ratios.items():
+            print(f"{name}: {ratio:.2f}")
+        if own.json:
+            plots.suite(results, ratios, own.json.with_suffix(".png"))
     return 0
 
 
