@@ -14,8 +14,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines.errors import UserError, start
 from beam_pipelines.flink import Cluster
+from programs.errors import UserError, start
 
 
 def run(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beam_pipelines.stream_options import SOURCES
+from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.taps import Read
 
 SLICE_SECONDS = 4
@@ -34,6 +35,7 @@ def ratios(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     rates = {result["name"]: result["steady_posts_per_s"] for result in results}
     pairs = [("count, librdkafka", "raw, 2 processes")]
     pairs += [(f"full, {source}", f"count, {source}") for source in SOURCES]
+    pairs += [(f"count, {source}", peer) for peer in PEERS for source in SOURCES]
     return {f"{one} ÷ {other}": rates[one] / rates[other] for one, other in pairs if {one, other} <= rates.keys()}
 
 

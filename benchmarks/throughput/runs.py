@@ -20,6 +20,8 @@ from beam_pipelines.stream_options import SOURCES
 from benchmarks.throughput import report
 from benchmarks.throughput.checkpoints import Checkpoints, checkpoints_of, running_job
 from benchmarks.throughput.job import VARIANTS
+from benchmarks.throughput.peers import engine
+from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload, send
 from benchmarks.throughput.taps import Read, counted_so_far, read_so_far
 from benchmarks.throughput.usage import Usage
@@ -40,8 +42,8 @@ class Contender:
     """What is measured.
 
     Attributes:
-        variant: ``raw``, ``count`` or ``full``.
-        source: how the stream reads; empty for ``raw``.
+        variant: ``raw``, ``count``, ``full`` or a peer.
+        source: how the stream reads; empty for ``raw`` and peers.
         processes: of ``raw``.
     """
 
@@ -52,6 +54,8 @@ class Contender:
     @property
     def name(self) -> str:
         """What it is called in a report."""
+        if self.variant in PEERS:
+            return self.variant
         return f"raw, {self.processes} processes" if self.variant == "raw" else f"{self.variant}, {self.source}"
 
 
@@ -59,6 +63,11 @@ SUITE = (
     Contender("raw"),
     Contender("raw", processes=2),
     *(Contender(variant, source) for variant in VARIANTS for source in SOURCES),
+)
+PEER_SUITE = (
+    Contender("raw", processes=2),
+    *(Contender("count", source) for source in SOURCES),
+    *(Contender(peer) for peer in PEERS),
 )
 
 
@@ -109,6 +118,9 @@ def measure(contender: Contender, settings: Settings, counts: str, options: Sequ
     with usage_of(settings) as usage:
         if contender.variant == "raw":
             (reads, found), checkpoints = _run_raw(contender, settings, usage), None
+        elif contender.variant in PEERS:
+            folder = Path(tempfile.mkdtemp(prefix="peer-", dir=settings.stack_dir))
+            (reads, found), checkpoints = engine.run(contender.variant, settings, folder, usage.add), None
         else:
             reads, found, checkpoints = run_stream(contender, settings, posts, options)
     if found != counts:
