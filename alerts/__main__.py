@@ -36,7 +36,8 @@ and docs/alerts.md; a channel is in use when its address is set:
   ALERTS_WEBHOOK_URL, ALERTS_WEBHOOK_SECRET                                   a program, with a signature it can check
   ALERTS_SLACK_URL                                                            Slack, or what takes the same messages
   ALERTS_SMTP_HOST, ALERTS_EMAIL_FROM, ALERTS_EMAIL_TO, ALERTS_SMTP_…         e-mail
-  ALERTS_SEVERITY, ALERTS_TIMEZONE, ALERTS_QUIET_HOURS, DASHBOARD_URL         what is told, when, and the links in it"""
+  ALERTS_SEVERITY, ALERTS_TIMEZONE, ALERTS_QUIET_HOURS, ALERTS_DIGEST_ABOVE   what is told, when, and how much in one
+  DASHBOARD_URL                                                               the links in it"""
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 

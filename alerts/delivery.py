@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 
 
 class DeliveryError(Exception):
@@ -32,8 +32,8 @@ class Channel(Protocol):
     def where(self) -> str:
         """Where it goes, as people may see it: without secrets."""
 
-    def deliver(self, message: Message) -> str | None:
-        """Deliver a message; return what was not quite right, if anything.
+    def deliver(self, message: Message | Digest) -> str | None:
+        """Deliver a message, or several in one; return what was not quite right, if anything.
 
         Raises:
             DeliveryError: it was not delivered, or perhaps.

@@ -16,7 +16,7 @@ from html import escape
 from typing import ClassVar, Final
 
 from alerts.delivery import DeliveryError
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 from alerts.wording import Alert, Phrasing, one_line
 
 TIMEOUT_SECONDS: Final = 15.0
@@ -65,7 +65,7 @@ class Mail:
         """Recipients and server."""
         return f"{', '.join(address.addr_spec for address in self.recipients)} by {self.host}:{self.port}"
 
-    def deliver(self, message: Message) -> str | None:
+    def deliver(self, message: Message | Digest) -> str | None:
         """Send one mail to all recipients; return who was refused if only some were."""
         try:
             refused = self._send(self.render(message))
@@ -73,7 +73,7 @@ class Mail:
             raise _failure(error) from None
         return f"refused: {_refusals(refused)}" if refused else None
 
-    def render(self, message: Message) -> EmailMessage:
+    def render(self, message: Message | Digest) -> EmailMessage:
         """Return the mail, the same in each attempt; those of one incident form a thread."""
         alert = self.phrasing.alert(message)
         mail = EmailMessage(policy=SMTP)

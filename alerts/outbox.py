@@ -4,6 +4,9 @@ Messages are put in by one service at a time (an advisory lock), in one transact
 They are taken out by any number of services, one message at a time: taking counts the attempt and makes the message due
 again after a while, so that it is not lost with a service that dies while it sends. Delivery is at least once; the
 message id, which stays the same, lets a receiver tell a repetition.
+
+What is due to a channel all at once, and is more than a person reads one by one, is bundled into a digest: its rows share
+an id, are taken together, and are sent as one message.
 """
 
 from __future__ import annotations
@@ -18,12 +21,15 @@ import msgspec
 
 from alerts.incidents import Incident, Stage, candidates, with_evidence
 from alerts.policy import Add, Change, Revise, State, Told, Withdraw, plan
+from detection.detector import SEVERITIES
 
 KEEP_DAYS: Final = 90
 """After so long a message that is done with is forgotten."""
 
 STALE_DAYS: Final = 7
 """A message that was due for so long and not sent (its channel was not set up, or no service ran) is given up."""
+
+MOST_IN_DIGEST: Final = 500
 
 _ENQUEUE_LOCK: Final = 0x616C6572  # of advisory locks, which all programs of a database share
 
@@ -48,23 +54,39 @@ _REVISE = f"""
 """  # noqa: S608 - a text of our own
 
 # A message waits for those before it of its incident, so that nobody hears of the end first.
-_CLAIM = """
-    UPDATE alert_outbox SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
-    WHERE id = (
-        SELECT id FROM alert_outbox o
-        WHERE channel = %(channel)s AND state = 'pending' AND due_at <= now() AND severity <> ALL(%(held)s)
-            AND NOT EXISTS (
-                SELECT FROM alert_outbox e
-                WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id AND e.state = 'pending'
-            )
-        ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-    )
-    RETURNING id, message_id::text, event, incident, attempts, created_at, (
-        SELECT e.message_id::text FROM alert_outbox e
-        WHERE e.incident_id = alert_outbox.incident_id AND e.channel = alert_outbox.channel AND e.attempts > 0
-        ORDER BY e.id LIMIT 1
+_DUE = """
+    channel = %(channel)s AND state = 'pending' AND due_at <= now() AND severity <> ALL(%(held)s)
+    AND NOT EXISTS (
+        SELECT FROM alert_outbox e
+        WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id AND e.state = 'pending'
     )
 """
+
+_BUNDLE = f"""
+    WITH due AS (
+        SELECT id FROM alert_outbox o WHERE {_DUE} AND attempts = 0 AND digest IS NULL
+        ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED
+    ), name AS (SELECT gen_random_uuid() AS digest FROM due HAVING count(*) > %(above)s)
+    UPDATE alert_outbox SET digest = name.digest FROM due, name WHERE alert_outbox.id = due.id
+"""  # noqa: S608 - a text of our own
+
+# Of a digest the first row stands for all, so that two services cannot both have a part of it.
+_CLAIM = f"""
+    WITH next AS (
+        SELECT id, digest FROM alert_outbox o
+        WHERE {_DUE} AND NOT EXISTS (
+            SELECT FROM alert_outbox d WHERE d.digest = o.digest AND d.state = 'pending' AND d.id < o.id
+        )
+        ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE alert_outbox o SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
+    FROM next WHERE o.state = 'pending' AND (o.id = next.id OR o.digest = next.digest)
+    RETURNING o.id, o.message_id::text, o.event, o.incident, o.attempts, o.created_at, (
+        SELECT coalesce(e.digest, e.message_id)::text FROM alert_outbox e
+        WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.attempts > 0
+        ORDER BY e.id LIMIT 1
+    ), o.digest::text
+"""  # noqa: S608 - a text of our own
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,53 @@ class Message:
     created_at: datetime
     thread_id: str
     test: bool = False
+
+    @property
+    def ids(self) -> list[int]:
+        """Its row."""
+        return [self.id]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Several messages that go out as one.
+
+    Attributes:
+        message_id: what a receiver knows it by; the same in each attempt.
+        messages: of different incidents, the most severe first. A mute between two attempts takes its own out.
+    """
+
+    message_id: str
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def of(cls, message_id: str, messages: Iterable[Message]) -> Digest:
+        """Put messages in order."""
+
+        def unusual(message: Message) -> tuple[int, float]:
+            return SEVERITIES.index(message.incident.severity), message.incident.peak_score
+
+        return cls(message_id, tuple(sorted(messages, key=unusual, reverse=True)))
+
+    @property
+    def ids(self) -> list[int]:
+        """Rows of the messages."""
+        return [message.id for message in self.messages]
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+        return self.messages[0].attempt
+
+    @property
+    def created_at(self) -> datetime:
+        """When its newest message was made."""
+        return max(message.created_at for message in self.messages)
+
+    @property
+    def thread_id(self) -> str:
+        """It begins a thread: what follows of its incidents answers to it."""
+        return self.message_id
 
 
 def open_channels(connection: Any, channels: Iterable[str]) -> None:
@@ -146,8 +215,21 @@ def silence(cursor: Any) -> None:
     cursor.execute(_SILENCE)
 
 
-def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: float) -> Message | None:
-    """Take the next message that is due, counting the attempt.
+def bundle(connection: Any, channel: str, held: Sequence[str], above: int) -> None:
+    """Make a digest of what is due and was not tried yet, if that is more than so many messages.
+
+    Args:
+        connection: to Postgres.
+        channel: for which channel.
+        held: severities that are not to be sent now.
+        above: so many are sent one by one.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_BUNDLE, {"channel": channel, "held": list(held), "above": above, "most": MOST_IN_DIGEST})
+
+
+def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: float) -> Message | Digest | None:
+    """Take the next message or digest that is due, counting the attempt.
 
     Args:
         connection: to Postgres.
@@ -157,10 +239,27 @@ def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: flo
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"channel": channel, "held": list(held), "lease": lease_seconds})
-        row = cursor.fetchone()
-    if row is None:
+        rows = cursor.fetchall()
+    if not rows:
         return None
-    number, message_id, event, snapshot, attempt, created_at, thread_id = row
+    messages = [message for row in rows if (message := _read(connection, *row[:-1]))]
+    if not messages:
+        return claim(connection, channel, held, lease_seconds)
+    digest = rows[0][-1]
+    return Digest.of(digest, messages) if digest else messages[0]
+
+
+def _read(
+    connection: Any,
+    number: int,
+    message_id: str,
+    event: str,
+    snapshot: Any,
+    attempt: int,
+    created_at: datetime,
+    thread_id: str | None,
+) -> Message | None:
+    """Make a message of its row; what cannot be read is given up."""
     try:
         incident = msgspec.convert(snapshot, Incident)
     except msgspec.ValidationError as error:
@@ -169,19 +268,20 @@ def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: flo
                 "UPDATE alert_outbox SET state = 'failed', finished_at = now(), error = %s WHERE id = %s",
                 (f"made by another version of the program: {error}", number),
             )
-        return claim(connection, channel, held, lease_seconds)
+        return None
     return Message(number, message_id, Stage(event), incident, attempt, created_at, thread_id or message_id)
 
 
-def sent(connection: Any, message: Message, note: str | None = None) -> None:
+def sent(connection: Any, message: Message | Digest, note: str | None = None) -> None:
     """Mark a message as sent; ``note`` says what was not quite right."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE alert_outbox SET state = 'sent', finished_at = now(), error = %s WHERE id = %s", (note, message.id)
+            "UPDATE alert_outbox SET state = 'sent', finished_at = now(), error = %s WHERE id = ANY(%s)",
+            (note, message.ids),
         )
 
 
-def failed(connection: Any, message: Message, error: str, retry_seconds: float | None) -> None:
+def failed(connection: Any, message: Message | Digest, error: str, retry_seconds: float | None) -> None:
     """Report a failed attempt.
 
     Args:
@@ -198,9 +298,9 @@ def failed(connection: Any, message: Message, error: str, retry_seconds: float |
                 state = CASE WHEN %(retry)s::float8 IS NULL THEN 'failed' ELSE state END,
                 finished_at = CASE WHEN %(retry)s::float8 IS NULL THEN now() END,
                 due_at = now() + make_interval(secs => coalesce(%(retry)s, 0))
-            WHERE id = %(id)s AND state = 'pending' AND attempts = %(attempt)s
+            WHERE id = ANY(%(ids)s) AND state = 'pending' AND attempts = %(attempt)s
             """,
-            {"error": error, "retry": retry_seconds, "id": message.id, "attempt": message.attempt},
+            {"error": error, "retry": retry_seconds, "ids": message.ids, "attempt": message.attempt},
         )
 
 

@@ -23,7 +23,7 @@ import psycopg2
 from alerts import outbox
 from alerts.backoff import pause
 from alerts.delivery import Channel, DeliveryError
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 from alerts.settings import Settings
 from programs.errors import UserError
 
@@ -74,7 +74,9 @@ def enqueue(settings: Settings, connection: Any) -> None:
 
 
 def deliver_due(settings: Settings, channel: Channel, stop: threading.Event, connection: Any) -> None:
-    """Deliver what is due on a channel, until nothing is or ``stop`` is set."""
+    """Deliver what is due on a channel, until nothing is or ``stop`` is set; a flood as one message."""
+    if settings.digest_above:
+        outbox.bundle(connection, channel.name, settings.held(datetime.now(UTC)), settings.digest_above)
     while not stop.is_set():
         message = outbox.claim(connection, channel.name, settings.held(datetime.now(UTC)), settings.lease_seconds)
         if message is None:
@@ -82,8 +84,8 @@ def deliver_due(settings: Settings, channel: Channel, stop: threading.Event, con
         _attempt(settings, channel, connection, message)
 
 
-def _attempt(settings: Settings, channel: Channel, connection: Any, message: Message) -> None:
-    what = f"{message.event} {message.incident.keyword!r} (incident {message.incident.incident_id}) to {channel.name}"
+def _attempt(settings: Settings, channel: Channel, connection: Any, message: Message | Digest) -> None:
+    what = f"{_name(message)} to {channel.name}"
     try:
         note = channel.deliver(message)
     except DeliveryError as error:
@@ -103,6 +105,12 @@ def _attempt(settings: Settings, channel: Channel, connection: Any, message: Mes
     seconds = pause(message.attempt, asked)
     outbox.failed(connection, message, reason, seconds)
     log.warning("%s: attempt %d: %s; again in %.0f s", what, message.attempt, reason, seconds)
+
+
+def _name(message: Message | Digest) -> str:
+    if isinstance(message, Digest):
+        return f"digest of {len(message.messages)} messages"
+    return f"{message.event} {message.incident.keyword!r} (incident {message.incident.incident_id})"
 
 
 def _repeat(work: Callable[[Any], None], connect: Connect, seconds: float, stop: threading.Event) -> None:

@@ -37,6 +37,7 @@ class Settings:
         severities: those that are alerted; keywords on the watchlist are alerted whatever theirs.
         quiet: when nothing is sent; ``None``: never.
         critical_passes: whether critical incidents are sent in the quiet hours too.
+        digest_above: more messages than so many that are due to a channel at once are sent as one; 0: never.
         phrasing: how times and links are told.
         poll_seconds: how often the incidents and the outbox are looked at.
         attempts: after so many a message is given up.
@@ -47,6 +48,7 @@ class Settings:
     severities: tuple[str, ...]
     quiet: QuietHours | None
     critical_passes: bool
+    digest_above: int
     phrasing: Phrasing
     poll_seconds: float
     attempts: int
@@ -78,6 +80,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         severities=ALERTED[least:],
         quiet=_read(env, "ALERTS_QUIET_HOURS", lambda text: QuietHours.parse(text, zone)) if hours else None,
         critical_passes=passes,
+        digest_above=int(_number(env, "ALERTS_DIGEST_ABOVE", "10", least=0)),
         phrasing=phrasing,
         poll_seconds=_number(env, "ALERTS_POLL_SECONDS", "5", least=0.1),
         attempts=int(_number(env, "ALERTS_ATTEMPTS", "12", least=1)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from alerts import http
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 from alerts.wording import Alert, Phrasing
+
+LINES: Final = 7
+"""Facts in one section; Slack takes 3,000 characters of each."""
 
 _ESCAPES = str.maketrans(
     {
@@ -42,7 +45,7 @@ class Slack:
         """The host."""
         return str(self.address)
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: Message | Digest) -> None:
         """Post; Slack itself knows no message ids, so the header serves others only."""
         body = msgspec.json.encode(render(self.phrasing.alert(message)))
         http.post(self.address, body, {"Idempotency-Key": message.message_id})
@@ -51,7 +54,8 @@ class Slack:
 def render(alert: Alert) -> dict[str, Any]:
     """Return the message; ``text`` is what notifications show."""
     lines = [f"*{escape(name)}:* {escape(value)}" for name, value in alert.facts]
-    blocks = [_section(f"*{escape(alert.title)}*"), _section("\n".join(lines))]
+    blocks = [_section(f"*{escape(alert.title)}*")]
+    blocks += [_section("\n".join(lines[i : i + LINES])) for i in range(0, len(lines), LINES)]
     if alert.posts:
         posts = [f"• <{post.url}|post> {escape(post.text)}".rstrip() for post in alert.posts]
         blocks.append(_section("\n".join(posts)))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from alerts import http, wording
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Webhook:
         """The host."""
         return str(self.address)
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: Message | Digest) -> None:
         """Sign and post; the time in the signature is that of the attempt, everything else is the same in each."""
         body = msgspec.json.encode(self.body(message))
         timestamp = int(self.clock())
@@ -86,37 +86,51 @@ class Webhook:
         }
         http.post(self.address, body, headers)
 
-    def body(self, message: Message) -> dict[str, Any]:
-        """Return what is sent: ``type``, ``timestamp`` of the event, and the incident as ``data``."""
-        incident, alert = message.incident, self.phrasing.alert(message)
+    def body(self, message: Message | Digest) -> dict[str, Any]:
+        """Return what is sent: ``type``, ``timestamp`` of the event, and as ``data`` the incident, or all of a digest."""
+        if isinstance(message, Digest):
+            alert = self.phrasing.alert(message)
+            return {
+                "type": "digest",
+                "timestamp": max(one.incident.updated_at for one in message.messages),
+                "data": {
+                    "incidents": [{"event": one.event, **self._data(one)} for one in message.messages],
+                    "summary": alert.title,
+                    "url": alert.link,
+                },
+            }
         return {
             "type": "test" if message.test else f"incident.{message.event}",
-            "timestamp": incident.updated_at,
-            "data": {
-                "incident_id": incident.incident_id,
-                "keyword": incident.keyword,
-                "kind": incident.kind,
-                "severity": incident.severity,
-                "state": incident.state,
-                "status": incident.status,
-                "opened_at": incident.opened_at,
-                "last_at": incident.last_at,
-                "closed_at": incident.closed_at,
-                "peak_at": incident.peak_at,
-                "peak_mentions": incident.peak_mentions,
-                "peak_expected": incident.peak_expected,
-                "peak_score": incident.peak_score,
-                "return_period_days": wording.return_days(incident),
-                "rarity": wording.rarity(incident),
-                "shape": incident.shape,
-                "watched": incident.watched,
-                "drivers": incident.drivers,
-                # Ids are strings: they exceed what JSON's readers keep exactly.
-                "posts": [
-                    {"post_id": str(post.post_id), "url": line.url, "text": line.text or None}
-                    for post, line in zip(incident.posts, alert.posts, strict=True)
-                ],
-                "summary": alert.title,
-                "url": alert.link,
-            },
+            "timestamp": message.incident.updated_at,
+            "data": self._data(message),
+        }
+
+    def _data(self, message: Message) -> dict[str, Any]:
+        incident, alert = message.incident, self.phrasing.alert(message)
+        return {
+            "incident_id": incident.incident_id,
+            "keyword": incident.keyword,
+            "kind": incident.kind,
+            "severity": incident.severity,
+            "state": incident.state,
+            "status": incident.status,
+            "opened_at": incident.opened_at,
+            "last_at": incident.last_at,
+            "closed_at": incident.closed_at,
+            "peak_at": incident.peak_at,
+            "peak_mentions": incident.peak_mentions,
+            "peak_expected": incident.peak_expected,
+            "peak_score": incident.peak_score,
+            "return_period_days": wording.return_days(incident),
+            "rarity": wording.rarity(incident),
+            "shape": incident.shape,
+            "watched": incident.watched,
+            "drivers": incident.drivers,
+            # Ids are strings: they exceed what JSON's readers keep exactly.
+            "posts": [
+                {"post_id": str(post.post_id), "url": line.url, "text": line.text or None}
+                for post, line in zip(incident.posts, alert.posts, strict=True)
+            ],
+            "summary": alert.title,
+            "url": alert.link,
         }

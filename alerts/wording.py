@@ -7,6 +7,7 @@ its own markup.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +16,12 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from alerts.incidents import Incident, SamplePost, Stage
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 
 POST_CHARACTERS: Final = 140
 KEYWORD_CHARACTERS: Final = 64
+LISTED: Final = 20
+"""Incidents of a digest that are told in words; a webhook for programs lists all."""
 
 # Marks that turn the direction of what follows: a text could show as another than it is.
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -80,8 +83,10 @@ class Phrasing:
     zone: ZoneInfo
     dashboard_url: str | None = None
 
-    def alert(self, message: Message) -> Alert:
-        """Put a message into words."""
+    def alert(self, message: Message | Digest) -> Alert:
+        """Put a message or a digest into words."""
+        if isinstance(message, Digest):
+            return self._digest(message)
         incident = message.incident
         return Alert(
             title=f"{'Test' if message.test else _PREFIXES[message.event]}: {one_line(incident.keyword, KEYWORD_CHARACTERS)}"
@@ -92,6 +97,21 @@ class Phrasing:
             ),
             link=self.link(incident),
         )
+
+    def _digest(self, digest: Digest) -> Alert:
+        incidents = [message.incident for message in digest.messages]
+        counts = Counter(incident.severity for incident in incidents)
+        facts = [
+            (
+                f"{one_line(message.incident.keyword, KEYWORD_CHARACTERS)} ({message.incident.severity})",
+                f"{_PREFIXES[message.event].lower()}: {mentions(message.incident)}, {rarity(message.incident)}",
+            )
+            for message in digest.messages[:LISTED]
+        ]
+        if len(incidents) > LISTED:
+            facts.append(("And", f"{len(incidents) - LISTED} more, less unusual"))
+        by_severity = ", ".join(f"{count} {severity}" for severity, count in counts.items())
+        return Alert(f"{len(incidents)} alerts in one: {by_severity}", tuple(facts), (), self.dashboard_url)
 
     def link(self, incident: Incident) -> str | None:
         """Return the address of the keyword's page on the dashboard."""

@@ -53,8 +53,8 @@ class StreamOptions(PipelineOptions):
         )
         group.add_argument(
             "--consumer_group",
-            default="tiktok-stream",
-            help="Kafka consumer group, for monitoring; default: %(default)s",
+            default=env("KAFKA_CONSUMER_GROUP", "tiktok-stream"),
+            help="Kafka consumer group, for monitoring; default: KAFKA_CONSUMER_GROUP or tiktok-stream",
         )
         group.add_argument(
             "--start_from",

@@ -21,7 +21,7 @@ from programs.errors import UserError
 
 _DESCRIPTION = f"""\
 The dashboard: what is unusual on TikTok now, and why; a web page and its API (/api/v1, described at
-/api/v1/openapi.json). It reads Postgres with the read-only login and asks Flink how the stream is.
+/api/v1/openapi.json). It reads Postgres with the read-only login and asks Flink and Kafka how the stream is.
 
   python -m dashboard                          http://{DEFAULT_ADDRESS}/
   python -m dashboard --address 0.0.0.0:8050   for other machines too: every request then needs the token
@@ -33,6 +33,8 @@ Settings come from the environment or .env:
   DASHBOARD_TOKEN                              what a person signs in with to write; without it nobody can
   DASHBOARD_ADDRESS                            where to listen (default: {DEFAULT_ADDRESS})
   FLINK_MASTER                                 Flink's REST API (default: 127.0.0.1:8081)
+  KAFKA_BOOTSTRAP_SERVERS, TOPIC_POSTS         where the posts come from, to tell how far the stream is behind
+  KAFKA_CONSUMER_GROUP                         the stream's consumer group (default: tiktok-stream)
 
 Ctrl-C ends it. It speaks plain HTTP: beyond your own machine put a proxy with TLS in front of it."""
 

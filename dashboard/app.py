@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
@@ -20,6 +21,7 @@ from dashboard import (
     flink,
     health,
     incidents,
+    kafka,
     outliers,
     posts,
     problems,
@@ -46,7 +48,7 @@ Unusual keywords on TikTok: incidents, the windows they are made of, the posts b
 Times are ISO 8601 in UTC. Post ids are texts. Lists come in pages: give `next_cursor` as `cursor` and leave the other
 parameters as they are. Errors are problem documents (RFC 9457).
 """
-_MODULES = (incidents, outliers, series, posts, drivers, trends, watchlist, events, health, flink, security)
+_MODULES = (incidents, outliers, series, posts, drivers, trends, watchlist, events, health, flink, kafka, security)
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ def create_app(config: Config) -> FastAPI:
     )
     app.state.services = services
     app.state.newsroom = newsroom
+    app.state.lag = kafka.LagMeter(partial(kafka.measure, config))
     problems.install(app)
 
     @app.exception_handler(Exception)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from programs.errors import UserError
+from transforms.sources.security import security_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:8050"
 LEAST_TOKEN_LENGTH = 16
@@ -21,6 +22,23 @@ class Login:
 
 
 @dataclass(frozen=True)
+class Kafka:
+    """Where the topic of posts is, and who reads it.
+
+    Attributes:
+        bootstrap_servers: brokers, HOST:PORT[,…].
+        topic: the topic of posts.
+        group: consumer group of the stream.
+        security: librdkafka's settings of TLS and SASL.
+    """
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic: str = "posts"
+    group: str = "tiktok-stream"
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Config:
     """The validated settings of one dashboard.
 
@@ -32,6 +50,7 @@ class Config:
         reader: login that reads.
         editor: login that writes watchlist and feedback; None makes the dashboard read-only.
         flink: ``HOST:PORT`` of Flink's REST API.
+        kafka: where the posts come from.
         query_seconds: time that one query may take.
         connections: connections to Postgres that the reader may have.
         requests_per_minute: of one client, over which it is told to wait.
@@ -46,6 +65,7 @@ class Config:
     reader: Login
     editor: Login | None
     flink: str
+    kafka: Kafka = Kafka()
     query_seconds: float = 5.0
     connections: int = 8
     requests_per_minute: int = 600
@@ -111,6 +131,12 @@ def load(env: Mapping[str, str], address: str | None = None) -> Config:
         reader=reader,
         editor=_login(env, "PGEDITOR"),
         flink=env.get("FLINK_MASTER") or "127.0.0.1:8081",
+        kafka=Kafka(
+            env.get("KAFKA_BOOTSTRAP_SERVERS") or Kafka.bootstrap_servers,
+            env.get("TOPIC_POSTS") or Kafka.topic,
+            env.get("KAFKA_CONSUMER_GROUP") or Kafka.group,
+            security_settings(env),
+        ),
     )
 
 

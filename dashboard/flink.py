@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
@@ -18,9 +19,20 @@ from dashboard.services import ServicesNeeded
 
 router = APIRouter(tags=["health"])
 
+Source = Literal["kafkaio", "librdkafka"]
+READING: Final = "ReadPosts"
+"""Label of the stream's first transform; it is in the names of the steps that read."""
+
 SECONDS = 2.0
 """How long Flink may take for one answer."""
 _METRICS = ("numRecordsInPerSecond", "numRecordsOutPerSecond", "backPressuredTimeMsPerSecond", "busyTimeMsPerSecond")
+# Of the source, at the ends of longer names: Flink's rate of ReadFromKafka; Beam's counters of librdkafka's source and of
+# ReadFromKafka; KafkaIO's gauge of each partition, in bytes.
+_READ_RATE = ".numRecordsOutPerSecond"
+_POSTS_READ = f".{READING}_posts"
+_ELEMENTS_READ = ".source_elements_read"
+_BYTES_READ = ".source_bytes_read"
+_BACKLOG = ".KafkaSink_EstimatedBacklogSize*"
 _NO_WATERMARK = -(2**62)
 
 
@@ -31,7 +43,15 @@ class Step(BaseModel):
     name: str
     status: str
     parallelism: int
-    read_per_second: float | None = Field(description="Records that it reads from a source; null for the other steps.")
+    read_per_second: float | None = Field(
+        description="Posts that `ReadFromKafka` reads; null for the other steps, and with librdkafka."
+    )
+    posts_read: int | None = Field(
+        description="Posts read since the job began or was restarted; null where it reads none."
+    )
+    posts_behind: int | None = Field(
+        description="Posts that `ReadFromKafka` had still to read when it last fetched some, which it estimates from bytes."
+    )
     records_in_per_second: float | None
     records_out_per_second: float | None
     busy: float | None = Field(description="Share of the time that its busiest slice works, 0 to 1.")
@@ -58,6 +78,7 @@ class Job(BaseModel):
     name: str
     state: str
     started_at: datetime
+    source: Source | None = Field(description="How it reads Kafka; null if it is no job of the stream.")
     steps: list[Step]
     checkpoints: Checkpoints
     restarts: int | None = Field(description="How often Flink has restarted it after a fault.")
@@ -92,7 +113,15 @@ class Flink(BaseModel):
 @router.get("/flink", responses=documented(503))
 def get_flink(services: ServicesNeeded) -> Flink:
     """Return what Flink says of the cluster and its running jobs."""
-    master = services.config.flink
+    return look(services.config.flink)
+
+
+def look(master: str) -> Flink:
+    """Ask a cluster about itself and its running jobs.
+
+    Args:
+        master: ``HOST:PORT`` of its REST API.
+    """
     url = (master if "://" in master else f"http://{master}").rstrip("/")
     if not _is_web_address(url):
         return Flink(reachable=False, url=None, detail=f"FLINK_MASTER={master} is no cluster's address.")
@@ -126,6 +155,7 @@ def _job(url: str, job_id: str) -> Job:
         name=job["name"],
         state=job["state"],
         started_at=_moment(job["start-time"]),
+        source=_source([vertex["name"] for vertex in job["vertices"]]),
         steps=[_step(url, path, vertex) for vertex in job["vertices"]],
         checkpoints=Checkpoints(
             completed=checkpoints["counts"]["completed"],
@@ -138,15 +168,17 @@ def _job(url: str, job_id: str) -> Job:
     )
 
 
+def _source(names: Sequence[str]) -> Source | None:
+    if not any(READING in name for name in names):
+        return None
+    return "kafkaio" if any("ReadFromKafka" in name for name in names) else "librdkafka"
+
+
 def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
     resource = f"{path}/vertices/{quote(vertex['id'])}"
-    # What a source reads is a metric of the operator, not of the step that it is chained into.
-    reading = [
-        entry["id"]
-        for entry in (_get(url, f"{resource}/subtasks/metrics") if vertex["name"].startswith("Source:") else ())
-        if entry["id"].startswith("Source__") and entry["id"].endswith(".numRecordsOutPerSecond")
-    ]
-    names = quote(",".join([*_METRICS, *reading[:1]]), safe=",")
+    # What a source reads is a metric of its operator or of Beam's, not of the step that it is chained into.
+    reading = _reading_metrics(_get(url, f"{resource}/subtasks/metrics") if READING in vertex["name"] else [])
+    names = quote(",".join([*_METRICS, *reading]), safe=",")
     metrics = {entry["id"]: entry for entry in _get(url, f"{resource}/subtasks/metrics?get={names}&agg=sum,max")}
     watermarks = [int(entry["value"]) for entry in _get(url, f"{resource}/watermarks")]
     watermark = min(watermarks, default=_NO_WATERMARK)
@@ -155,12 +187,19 @@ def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
         value = float(metrics.get(name, {}).get(aggregate, "nan"))
         return value / scale if math.isfinite(value) else None
 
+    def read(kind: str) -> float | None:
+        found = [value for name in reading if kind in name and (value := metric(name, "sum")) is not None]
+        return sum(found) if found else None
+
+    posts, size, behind = read(_POSTS_READ) or read(_ELEMENTS_READ), read(_BYTES_READ), read(_BACKLOG)
     return Step(
         id=vertex["id"],
         name=vertex["name"],
         status=vertex["status"],
         parallelism=vertex["parallelism"],
-        read_per_second=metric(reading[0], "sum") if reading else None,
+        read_per_second=read(_READ_RATE),
+        posts_read=None if posts is None else round(posts),
+        posts_behind=round(behind * posts / size) if behind is not None and posts and size else None,
         records_in_per_second=metric("numRecordsInPerSecond", "sum"),
         records_out_per_second=metric("numRecordsOutPerSecond", "sum"),
         busy=metric("busyTimeMsPerSecond", "max", 1000),
@@ -168,6 +207,17 @@ def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
         # Flink's own extremes stand for "nothing yet" and "at the end".
         watermark=_moment(watermark) if 0 < watermark < 32_503_680_000_000 else None,
     )
+
+
+def _reading_metrics(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of the metrics that tell what is read from Kafka."""
+    return [
+        name
+        for entry in entries
+        if (name := entry["id"]).endswith((_POSTS_READ, _ELEMENTS_READ, _BYTES_READ))
+        or _BACKLOG in name
+        or (name.startswith(f"Source__{READING}") and name.endswith(_READ_RATE))
+    ]
 
 
 def _is_web_address(url: str) -> bool:

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.database import Database, existing_tables
+from dashboard.kafka import ConsumerLag, Meter
 from dashboard.problems import documented
 from dashboard.services import Reader
 from detection.counts import WINDOW_SECONDS
@@ -110,6 +111,7 @@ class Health(BaseModel):
                         "watermark_delay_seconds": 120,
                         "windows": [["2026-03-01T18:45:00Z", 2_412]],
                     },
+                    "consumer": None,
                     "dead_letters": [
                         {
                             "reason": "not_json",
@@ -138,6 +140,10 @@ class Health(BaseModel):
     checked_at: datetime
     findings: list[Finding]
     stream: Stream
+    consumer: ConsumerLag | None = Field(
+        description="How far the stream is behind the topic, as it was last measured; null before the first time. "
+        "`/kafka` waits for a measurement."
+    )
     dead_letters: list[DeadLetters] = Field(description="Of the last seven days, by reason, most frequent first.")
     baselines: BaselineVersion | None
     parsed_days: list[ParsedDay] = Field(description="Newest first.")
@@ -145,7 +151,7 @@ class Health(BaseModel):
 
 
 @router.get("/health", responses=documented(503))
-def get_health(reader: Reader) -> Health:
+def get_health(reader: Reader, meter: Meter) -> Health:
     """Tell how the system is."""
     now = datetime.now(UTC)
     stream, baselines = _stream(reader, now), _baselines(reader, now)
@@ -157,6 +163,7 @@ def get_health(reader: Reader) -> Health:
         checked_at=now,
         findings=findings,
         stream=stream,
+        consumer=meter.last(),
         dead_letters=_dead_letters(reader),
         baselines=baselines,
         parsed_days=_days(reader, "parsed_days", ParsedDay),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from alerts.incidents import Driver, Incident, SamplePost, Stage
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -43,3 +43,12 @@ def incident(**changes: Any) -> Incident:
 def message(event: Stage = Stage.OPENED, thread_id: str | None = None, **changes: Any) -> Message:
     message_id = "0c6b2f6e-6a43-4c0e-8f0f-2f2d9f0b3c11"
     return Message(1, message_id, event, incident(**changes), 1, NOON, thread_id or message_id)
+
+
+def digest(count: int, **changes: Any) -> Digest:
+    """A digest of so many messages, every second one critical."""
+    severities = ("high", "critical")
+    messages = [
+        message(incident_id=i, severity=severities[i % 2], peak_score=1 + i / 10, **changes) for i in range(count)
+    ]
+    return Digest.of("7e4a6d5c-5d0e-4a53-9a1f-0a7c5e0f2b11", messages)

@@ -12,7 +12,9 @@ import pytest
 from alerts import outbox, service
 from alerts.settings import load
 
-SETTINGS = load({"ALERTS_SLACK_URL": "http://127.0.0.1:1/TOKEN", "ALERTS_POLL_SECONDS": "0.1"})
+SETTINGS = load(
+    {"ALERTS_SLACK_URL": "http://127.0.0.1:1/TOKEN", "ALERTS_POLL_SECONDS": "0.1", "ALERTS_DIGEST_ABOVE": "0"}
+)
 
 
 class Connection:

@@ -11,7 +11,7 @@ import pytest
 
 from alerts import outbox
 from alerts.incidents import Driver, SamplePost, Stage
-from alerts.outbox import Message
+from alerts.outbox import Digest, Message
 from tests.alerts.conftest import Database
 
 pytestmark = pytest.mark.integration
@@ -35,14 +35,32 @@ def enqueue(connection: Any) -> int:
 
 def claim(
     connection: Any, channel: str = "webhook", held: tuple[str, ...] = (), lease: float = LEASE
-) -> Message | None:
+) -> Message | Digest | None:
     return outbox.claim(connection, channel, held, lease)
 
 
 def claimed(connection: Any, **options: Any) -> Message:
     message = claim(connection, **options)
-    assert message is not None
+    assert isinstance(message, Message)
     return message
+
+
+def flood(database: Database, connection: Any, count: int) -> list[int]:
+    """Open so many incidents, the later the more unusual, and bundle what is more than two."""
+    numbers = [database.incident(f"keyword{i}", peak_score=1.0 + i) for i in range(count)]
+    enqueue(connection)
+    outbox.bundle(connection, "webhook", (), above=2)
+    return numbers
+
+
+def claimed_digest(connection: Any, **options: Any) -> Digest:
+    digest = claim(connection, **options)
+    assert isinstance(digest, Digest)
+    return digest
+
+
+def told(digest: Digest) -> list[str]:
+    return [message.incident.keyword for message in digest.messages]
 
 
 def test_an_incident_is_told_once_per_channel(database: Database, connection: Any) -> None:
@@ -116,11 +134,11 @@ def test_a_message_tells_what_is_known_of_the_incident(database: Database, conne
     )
     database.run("INSERT INTO watchlist (keyword) VALUES ('dance')")
     enqueue(connection)
-    told = claimed(connection).incident
-    assert (told.opened_at, told.shape, told.watched) == (now - timedelta(hours=1), "ramp_up", True)
-    assert told.detector == "return_period"
-    assert told.drivers == (Driver("beach", 3), Driver("summer", 1))
-    assert told.posts == (SamplePost(7, "look"), SamplePost(8), SamplePost(9))
+    incident = claimed(connection).incident
+    assert (incident.opened_at, incident.shape, incident.watched) == (now - timedelta(hours=1), "ramp_up", True)
+    assert incident.detector == "return_period"
+    assert incident.drivers == (Driver("beach", 3), Driver("summer", 1))
+    assert incident.posts == (SamplePost(7, "look"), SamplePost(8), SamplePost(9))
 
 
 def test_a_score_may_be_beyond_all_numbers(database: Database, connection: Any) -> None:
@@ -218,11 +236,11 @@ def test_a_message_that_nobody_can_read_holds_up_no_other(database: Database, co
 
 
 def test_muted_keywords_are_silent_from_beginning_to_end(database: Database, connection: Any) -> None:
-    told = database.incident()
+    known = database.incident()
     enqueue(connection)
     outbox.sent(connection, claimed(connection))
     outbox.mute(connection, "dance", None, "a campaign of our own")
-    database.change(told, status="confirmed")
+    database.change(known, status="confirmed")
     database.incident("ramen")
     later = database.incident("dance", opened_at=datetime.now(UTC) + timedelta(days=2))
     enqueue(connection)
@@ -230,7 +248,7 @@ def test_muted_keywords_are_silent_from_beginning_to_end(database: Database, con
     assert claim(connection) is None
     assert outbox.unmute(connection, "dance")
     assert not outbox.unmute(connection, "dance")
-    database.change(told, state="closed")
+    database.change(known, state="closed")
     database.change(later, status="confirmed")
     enqueue(connection)
     assert claim(connection) is None
@@ -245,6 +263,79 @@ def test_a_mute_ends_by_itself(database: Database, connection: Any) -> None:
     database.incident()
     enqueue(connection)
     assert claimed(connection).incident.keyword == "dance"
+
+
+def test_what_few_are_due_is_told_one_by_one(database: Database, connection: Any) -> None:
+    flood(database, connection, 2)
+    assert [claimed(connection).incident.keyword for _ in range(2)] == ["keyword0", "keyword1"]
+    assert claim(connection) is None
+
+
+def test_a_flood_is_one_message_the_most_severe_first(database: Database, connection: Any) -> None:
+    database.incident("ramen", severity="critical", peak_score=0.5)
+    flood(database, connection, 3)
+    digest = claimed_digest(connection)
+    assert told(digest) == ["ramen", "keyword2", "keyword1", "keyword0"]
+    assert claim(connection) is None
+    outbox.sent(connection, digest)
+    assert claimed(connection, channel="email").incident.keyword == "ramen"  # each channel for itself
+    states = database.run("SELECT DISTINCT state, attempts FROM alert_outbox WHERE channel = 'webhook'")
+    assert states == [("sent", 1)]
+
+
+def test_a_digest_is_tried_again_as_it_was_but_for_what_is_muted_since(database: Database, connection: Any) -> None:
+    numbers = flood(database, connection, 4)
+    first = claimed_digest(connection)
+    outbox.failed(connection, first, "HTTP 500", 0)
+    database.change(numbers[0], peak_mentions=999)
+    database.incident("later")
+    enqueue(connection)
+    outbox.bundle(connection, "webhook", (), above=0)
+    outbox.mute(connection, "keyword1", None, None)
+    again = {digest.message_id: digest for digest in (claimed_digest(connection), claimed_digest(connection))}
+    assert told(again.pop(first.message_id)) == ["keyword3", "keyword2", "keyword0"]
+    (other,) = again.values()
+    assert told(other) == ["later"]
+    assert {message.incident.peak_mentions for message in first.messages} == {120}
+
+
+def test_what_follows_a_digest_answers_to_it(database: Database, connection: Any) -> None:
+    number = flood(database, connection, 3)[1]
+    digest = claimed_digest(connection)
+    database.change(number, status="confirmed")
+    enqueue(connection)
+    assert claim(connection) is None  # while the digest is under way
+    outbox.sent(connection, digest)
+    update = claimed(connection)
+    assert (update.event, update.thread_id) == (Stage.CONFIRMED, digest.message_id)
+
+
+def test_a_digest_is_never_shared_by_two_services(database: Database, connection: Any) -> None:
+    flood(database, connection, 3)
+    other = database.connect()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT id FROM alert_outbox WHERE channel = 'webhook' ORDER BY id LIMIT 1 FOR UPDATE")
+        assert claim(connection) is None
+    other.rollback()
+    other.close()
+    assert len(claimed_digest(connection).messages) == 3
+
+
+def test_what_is_held_is_in_no_digest(database: Database, connection: Any) -> None:
+    for keyword in ("a", "b", "c"):
+        database.incident(keyword, severity="critical")
+        database.incident(f"{keyword}{keyword}", severity="high")
+    enqueue(connection)
+    outbox.bundle(connection, "webhook", ("high",), above=2)
+    assert sorted(told(claimed_digest(connection, held=("high",)))) == ["a", "b", "c"]
+    assert claim(connection, held=("high",)) is None
+
+
+def test_a_message_that_nobody_can_read_spoils_no_digest(database: Database, connection: Any) -> None:
+    flood(database, connection, 4)
+    database.run("UPDATE alert_outbox SET incident = incident - 'severity' WHERE keyword = 'keyword0'")
+    assert told(claimed_digest(connection)) == ["keyword3", "keyword2", "keyword1"]
+    assert database.messages()[0] == ("webhook", "opened", "failed", 1)
 
 
 def test_only_one_service_at_a_time_puts_messages_in(database: Database, connection: Any) -> None:

@@ -211,7 +211,7 @@ def test_two_services_send_each_message_once(
         return 200, {}
 
     receiver.answer = slow
-    processes = [commands.start(tmp_path / f"log{i}") for i in range(2)]
+    processes = [commands.start(tmp_path / f"log{i}", ALERTS_DIGEST_ABOVE="0") for i in range(2)]
     for i in range(2):
         wait_for(lambda i=i: "Ctrl-C ends" in (tmp_path / f"log{i}").read_text())
     for i in range(60):
@@ -223,6 +223,22 @@ def test_two_services_send_each_message_once(
     assert len(receiver.requests) == 60
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 60
     assert all(" sent" in (tmp_path / f"log{i}").read_text() for i in range(2))
+
+
+def test_a_flood_reaches_people_as_one_message(
+    commands: Commands, database: Database, receiver: Receiver, tmp_path: Path
+) -> None:
+    commands.run("run", "--once")
+    keywords = [f"keyword{i}" for i in range(30)]
+    for keyword in keywords:
+        database.incident(keyword)
+    for i in range(2):
+        commands.start(tmp_path / f"log{i}")
+    wait_for(lambda: Counter(state for _, _, state, _ in database.messages()) == {"sent": 30})
+    (body,) = map(json.loads, receiver.bodies())
+    assert body["type"] == "digest"
+    assert sorted(incident["keyword"] for incident in body["data"]["incidents"]) == sorted(keywords)
+    assert "digest of 30 messages to webhook: sent" in "".join((tmp_path / f"log{i}").read_text() for i in range(2))
 
 
 def test_a_channel_that_hangs_holds_up_no_other(

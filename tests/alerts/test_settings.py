@@ -26,6 +26,7 @@ def test_defaults() -> None:
     assert settings.quiet is None
     assert settings.held(datetime.now(UTC)) == ()
     assert settings.phrasing.dashboard_url is None
+    assert settings.digest_above == 10
 
 
 @pytest.mark.parametrize(("passes", "held"), [("no", True), ("yes", False)])
@@ -57,6 +58,7 @@ def test_the_usual_port_follows_from_the_protection() -> None:
         ({**HOOK, "ALERTS_WEBHOOK_SECRET": ""}, "ALERTS_WEBHOOK_SECRET"),
         ({"ALERTS_SLACK_URL": "hooks.slack.com/TOKEN"}, "ALERTS_SLACK_URL"),
         ({**HOOK, "ALERTS_SEVERITY": "none"}, "ALERTS_SEVERITY"),
+        ({**HOOK, "ALERTS_DIGEST_ABOVE": "-1"}, "ALERTS_DIGEST_ABOVE"),
         ({**HOOK, "ALERTS_TIMEZONE": "Mars/Base"}, "ALERTS_TIMEZONE"),
         ({**HOOK, "ALERTS_TIMEZONE": "/etc/passwd"}, "ALERTS_TIMEZONE"),
         ({**HOOK, "ALERTS_QUIET_HOURS": "night"}, "ALERTS_QUIET_HOURS"),

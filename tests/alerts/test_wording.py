@@ -14,7 +14,7 @@ from alerts import slack, webhook, wording
 from alerts.incidents import Driver, SamplePost, Stage
 from alerts.mail import Mail, Security
 from alerts.wording import Phrasing
-from tests.alerts.incident import NOON, incident, message
+from tests.alerts.incident import NOON, digest, incident, message
 
 BERLIN = Phrasing(ZoneInfo("Europe/Berlin"), "https://dash.example")
 MAIL = Mail("127.0.0.1", 25, Security.OFFERED, Address(addr_spec="a@x.org"), (Address(addr_spec="b@y.org"),), BERLIN)
@@ -37,6 +37,41 @@ def test_an_alert_says_what_how_unusual_since_when_why_and_where_to_look() -> No
     }
     assert alert.posts == (wording.PostLine("https://www.tiktok.com/@/video/7234567890123456789", "look at this"),)
     assert alert.link == "https://dash.example/keyword?q=dance&incident=7"
+
+
+def test_a_digest_lists_the_most_severe_and_counts_the_others() -> None:
+    alert = BERLIN.alert(digest(23))
+    assert alert.title == "23 alerts in one: 11 critical, 12 high"
+    assert len(alert.facts) == wording.LISTED + 1
+    assert alert.facts[0] == (
+        "dance (critical)",
+        "new: 1,234 mentions in 15 minutes, 14 expected, about once in 1,300 days",
+    )
+    assert [name for name, _ in alert.facts[:-1]] == ["dance (critical)"] * 11 + ["dance (high)"] * 9
+    assert alert.facts[-1] == ("And", "3 more, less unusual")
+    assert alert.link == "https://dash.example"
+    assert len(BERLIN.alert(digest(wording.LISTED)).facts) == wording.LISTED
+
+
+def test_a_digest_fits_into_slack_and_its_keywords_stay_texts() -> None:
+    keyword = ("&" * 40 + HOSTILE)[:200]
+    blocks = slack.render(BERLIN.alert(digest(60, keyword=keyword)))["blocks"]
+    assert len(blocks) < 50
+    assert all(len(block["text"]["text"]) <= 3000 for block in blocks)
+    mail = MAIL.render(digest(60, keyword=keyword))
+    assert mail["Bcc"] is None
+    assert mail["In-Reply-To"] is None
+    assert "<script>" not in mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
+
+
+def test_a_program_is_given_the_whole_digest() -> None:
+    hook = webhook.Webhook(web.Address("https://example.org"), webhook.SigningKeys((b"k" * 32,)), BERLIN)
+    body = hook.body(digest(23))
+    assert body["type"] == "digest"
+    assert [one["incident_id"] for one in body["data"]["incidents"][:3]] == [21, 19, 17]
+    single = hook.body(message(incident_id=21, severity="critical", peak_score=3.1))
+    assert body["data"]["incidents"][0] == {"event": "opened", **single["data"]}
+    assert len(body["data"]["incidents"]) == 23
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import sync_playwright
 
 from dashboard.app import create_app
-from dashboard.config import Config, Login
+from dashboard.config import Config, Kafka, Login
 from local import browser
 from local.settings import ROOT, Settings
 from tests.dashboard import world as generated
@@ -64,6 +64,7 @@ def config(postgres: Settings) -> Config:
         reader=Login(postgres.reader.user, postgres.reader.password),
         editor=Login(postgres.editor.user, postgres.editor.password),
         flink="127.0.0.1:9",
+        kafka=Kafka("127.0.0.1:9"),
         requests_per_minute=100_000,
         poll_seconds=0.2,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -286,6 +287,15 @@ def test_parsed_days_and_parity_are_shown_and_a_difference_is_a_finding(
             cursor.execute("UPDATE parity_days SET unexplained = 0")
     assert found["level"] == "warning"
     assert "7 keyword windows" in found["findings"][0]["what"]
+
+
+def test_health_does_not_wait_for_a_kafka_that_is_away(make_client: Callable[..., TestClient], world: World) -> None:
+    fresh = make_client()
+    assert get(fresh, "/health")["consumer"] is None  # Kafka alone would take seconds to be found away
+    told = get(fresh, "/kafka")
+    assert (told["basis"], told["posts_behind"]) == ("unknown", None)
+    assert "make up" in told["detail"]
+    assert get(fresh, "/health")["consumer"]["detail"] == told["detail"]
 
 
 def test_flink_away_is_told_not_raised(client: TestClient) -> None:

@@ -415,6 +415,26 @@ def test_an_answer_that_breaks_off_is_told(open_page: Open) -> None:
     page.get_by_role("alert").get_by_text("does not answer").wait_for()
 
 
+def test_the_pipeline_says_what_its_lag_is(open_page: Open) -> None:
+    page = open_page("/pipeline")
+    tile = page.locator(".tile", has_text="Kafka lag")
+    tile.get_by_text("see below").wait_for()
+    page.get_by_text("Kafka at 127.0.0.1:9").wait_for()
+    measured = {"measured_at": "2026-03-01T18:47:00Z", "basis": "estimated", "posts_behind": 12_345,
+                "detail": "Its own estimate.", "partitions": []}  # fmt: skip
+
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | {"consumer": measured})
+
+    page.route("**/api/v1/health", answer)
+    page.get_by_role("link", name="Trends").click()
+    page.get_by_role("link", name="Pipeline").click()
+    tile.get_by_text("~12.3K").wait_for()
+    tile.get_by_text("posts, when last fetched").wait_for()
+    page.get_by_text("Kafka lag: Its own estimate.").wait_for()
+
+
 def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> None:
     page = open_page("/", expect_errors=True)
     page.wait_for_selector(".incident")

@@ -6,15 +6,29 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
-from dashboard.flink import get_flink
-from dashboard.services import Services
+from dashboard.flink import look
 
-SOURCE = "Source__ReadPosts/ReadFromKafka.numRecordsOutPerSecond"
+SOURCE = "Source__ReadPosts/ReadFromKafka/KafkaIO_Read/KafkaIO_Read_ReadFromKafkaViaUnboun"
+METRICS: dict[str, tuple[Any, Any]] = {
+    "numBytesIn": (1.0, 1.0),
+    "numRecordsInPerSecond": (10.0, 6.0),
+    "busyTimeMsPerSecond": (900.0, 600.0),
+    "backPressuredTimeMsPerSecond": ("NaN", "NaN"),
+}
+READING: dict[str, tuple[Any, Any]] = {
+    f"{SOURCE}.numRecordsOutPerSecond": (1_234.5, 700.0),
+    "Flat_Map.numRecordsOutPerSecond": (1_234.5, 700.0),
+    f"{SOURCE}.source_elements_read": (100_000.0, 60_000.0),
+    f"{SOURCE}.source_splits_0_elements_read": (60_000.0, 60_000.0),
+    f"{SOURCE}.source_bytes_read": (320_000_000.0, 200_000_000.0),
+    f"{SOURCE}.KafkaSink_EstimatedBacklogSize*partition_id_0;topic_name_posts;": (64_000_000.0, 64_000_000.0),
+    f"{SOURCE}.KafkaSink_EstimatedBacklogSize*partition_id_1;topic_name_posts;": (32_000_000.0, 32_000_000.0),
+}
 ANSWERS: dict[str, Any] = {
     "/overview": {"slots-total": 2, "slots-available": 0},
     "/jobs/overview": {
@@ -28,7 +42,12 @@ ANSWERS: dict[str, Any] = {
         "state": "RUNNING",
         "start-time": 1_772_300_000_000,
         "vertices": [
-            {"id": "v1", "name": "Source: ReadPosts -> {DecodePosts}", "status": "RUNNING", "parallelism": 2},
+            {
+                "id": "v1",
+                "name": "Source: ReadPosts/ReadFromKafka/KafkaIO.Read -> [8]{ReadPosts, DecodePosts}",
+                "status": "RUNNING",
+                "parallelism": 2,
+            },
             {"id": "v2", "name": "[3]{MergePanes, Counts}", "status": "RUNNING", "parallelism": 2},
         ],
     },
@@ -52,15 +71,12 @@ class _Flink(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         answer = ANSWERS.get(path)
         if path.endswith("/subtasks/metrics"):
+            known = METRICS | (READING if "/v1/" in path else {})
+            asked = parse_qs(query).get("get", [""])[0].split(",")
             answer = (
-                [
-                    {"id": SOURCE, "sum": 1_234.5, "max": 700.0},
-                    {"id": "numRecordsInPerSecond", "sum": 10.0, "max": 6.0},
-                    {"id": "busyTimeMsPerSecond", "sum": 900.0, "max": 600.0},
-                    {"id": "backPressuredTimeMsPerSecond", "sum": "NaN", "max": "NaN"},
-                ]
+                [{"id": name, "sum": values[0], "max": values[1]} for name, values in known.items() if name in asked]
                 if query
-                else [{"id": "numBytesIn"}, {"id": SOURCE}]
+                else [{"id": name} for name in known]
             )
         self.send_response(404 if answer is None else 200)
         self.end_headers()
@@ -81,12 +97,8 @@ def flink() -> Iterator[str]:
     server.server_close()
 
 
-def services(master: str) -> Services:
-    return cast("Services", SimpleNamespace(config=SimpleNamespace(flink=master)))
-
-
 def test_a_running_job_is_described(flink: str) -> None:
-    found = get_flink(services(flink))
+    found = look(flink)
     assert found.reachable
     assert [job.id for job in found.jobs] == ["abc"]
     (job,) = found.jobs
@@ -94,7 +106,9 @@ def test_a_running_job_is_described(flink: str) -> None:
     assert job.restarts == 3
     source, merge = job.steps
     assert source.read_per_second == 1_234.5
-    assert merge.read_per_second is None
+    assert job.source == "kafkaio"
+    assert (source.posts_read, source.posts_behind) == (100_000, 30_000)  # 3,200 bytes a post
+    assert (merge.read_per_second, merge.posts_read, merge.posts_behind) == (None, None, None)
     assert merge.records_in_per_second == 10.0
     assert merge.busy == 0.6
     assert merge.back_pressure is None
@@ -103,8 +117,26 @@ def test_a_running_job_is_described(flink: str) -> None:
     assert merge.watermark.timestamp() == 1_772_300_099
 
 
+def test_of_librdkafka_the_posts_read_are_known(flink: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["Source: Impulse -> [3]ReadPosts/{Readers, Read}", "[7]{ReadPosts, DecodePosts}"]
+    vertices = [
+        {"id": f"v{i}", "name": name, "status": "RUNNING", "parallelism": 2} for i, name in enumerate(names, start=1)
+    ]
+    monkeypatch.setitem(ANSWERS, "/jobs/abc", ANSWERS["/jobs/abc"] | {"vertices": vertices})
+    for name in list(READING):
+        monkeypatch.delitem(READING, name)
+    monkeypatch.setitem(READING, "Source__Impulse.numRecordsOutPerSecond", (0.0, 0.0))
+    monkeypatch.setitem(READING, "[7]{ReadPosts__DecodePosts}.ReadPosts_posts", (22_258.0, 12_000.0))
+    (job,) = look(flink).jobs
+    assert job.source == "librdkafka"
+    assert [(step.read_per_second, step.posts_read, step.posts_behind) for step in job.steps] == [
+        (None, 22_258, None),
+        (None, None, None),
+    ]
+
+
 @pytest.mark.parametrize("master", ["127.0.0.1:9", "[local]", "file:///etc/passwd"])
 def test_no_cluster_is_told(master: str) -> None:
-    found = get_flink(services(master))
+    found = look(master)
     assert not found.reachable
     assert "FLINK_MASTER" in (found.detail or "")

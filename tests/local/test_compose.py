@@ -19,6 +19,9 @@ import yaml
 from local import jars
 from local.settings import ROOT, SECRETS
 
+# The token too: among containers the dashboard listens on more than loopback, and will not without one.
+GIVEN = (*SECRETS, "DASHBOARD_TOKEN")
+
 Compose = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -53,20 +56,20 @@ def compose() -> Compose:
 
 @pytest.fixture
 def services(compose: Compose) -> dict[str, Any]:
-    done = compose("config", "--format", "json", **dict.fromkeys(SECRETS, "secret"))
+    done = compose("config", "--format", "json", **dict.fromkeys(GIVEN, "secret"))
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout)["services"])
 
 
 def test_ports_are_open_on_this_machine_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert {port["target"] for port in ports} == {9092, 5432, 9000, 8081}
+    assert {port["target"] for port in ports} == {9092, 5432, 9000, 8081, 8050}
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", GIVEN)
 def test_no_secret_has_a_default(compose: Compose, name: str) -> None:
-    done = compose("config", "--quiet", **{other: "secret" for other in SECRETS if other != name})
+    done = compose("config", "--quiet", **{other: "secret" for other in GIVEN if other != name})
     assert done.returncode != 0
     assert name in done.stderr
     assert "python -m local env" in done.stderr
@@ -112,6 +115,18 @@ def test_flink_is_set_up_as_in_the_embedded_stack(services: dict[str, Any]) -> N
     for name in ("jobmanager", "taskmanager"):
         given = yaml.safe_load(services[name]["environment"]["FLINK_PROPERTIES"])
         assert {key: given.get(key) for key in expected} == expected
+
+
+def test_the_alerts_are_given_every_setting_of_theirs(services: dict[str, Any]) -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    settings = set(re.findall(r"^(?:# )?(ALERTS_\w+|DASHBOARD_URL)=", example, re.MULTILINE))
+    assert settings <= set(services["alerts"]["environment"])
+
+
+@pytest.mark.parametrize("name", ["dashboard", "alerts"])
+def test_who_only_reads_is_given_no_other_login(services: dict[str, Any], name: str) -> None:
+    assert {"PGPASSWORD", "PGADMIN_PASSWORD", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(services[name]["environment"])
+    assert services[name]["user"] == "flink"
 
 
 def test_workers_see_what_the_submitting_program_sees(services: dict[str, Any]) -> None:

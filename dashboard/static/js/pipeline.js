@@ -7,11 +7,20 @@ import { bytes, compact, count, dateText, DAY, duration, percent, REASONS, secon
 import { badge, empty, heading, load, panel, table, tile } from "./parts.js";
 
 const REFRESH = 10_000;
+const PACE = 60_000; // what throughput is the mean of: Flink renews its counters every ten seconds only
+const BASES = { committed: "posts not worked through", estimated: "posts, when last fetched", unknown: "see below" };
+
+/** Posts per second over the last minute, from what a job had read when; null until it is known. */
+function pace(read) {
+  const [first, last] = [read[0], read.at(-1)];
+  return first && last.at > first.at ? (1000 * (last.posts - first.posts)) / (last.at - first.at) : null;
+}
 
 export async function show(main, { signal }) {
   const [findings, tiles, posts, flink, rest] = Array.from({ length: 5 }, () => h("div", { class: "stack" }));
   replace(main, heading("Pipeline", "From the feed to this page"), findings, tiles, posts, flink, rest);
   let running = null;
+  let read = []; // of the newest job, how many posts it had read when
   let drawn = "";
 
   async function drawHealth(quiet) {
@@ -30,20 +39,24 @@ export async function show(main, { signal }) {
       replace(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
       const job = running?.jobs?.[0];
-      const rate = job?.steps.find((step) => step.read_per_second !== null)?.read_per_second ?? null;
-      return h("dl", { class: "tiles" },
+      const rate = job?.steps.find((step) => step.read_per_second !== null)?.read_per_second ?? pace(read);
+      const lag = health.consumer;
+      return [h("dl", { class: "tiles" },
         tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no running job"),
+        tile("Kafka lag", lag?.posts_behind == null ? "–" : `${lag.basis === "estimated" ? "~" : ""}${compact(lag.posts_behind)}`, lag ? BASES[lag.basis] : "being measured"),
         tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
         tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window closed"),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
         tile("Dead letters", count(dead), "in 7 days", null),
-        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, duration(baselines.age_seconds * 1000), " old") : "nothing is judged", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn"));
+        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, duration(baselines.age_seconds * 1000), " old") : "nothing is judged", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
+        lag && h("p", { class: "muted small" }, "Kafka lag: ", prose(lag.detail))];
     }, { quiet, rows: 2 });
   }
 
   async function drawFlink(quiet) {
     await load(flink, async () => {
       running = await get("/flink", {}, signal);
+      remember();
       if (!running.reachable) return panel("Flink", null, empty("Flink does not answer", running.detail));
       if (!running.jobs.length) return panel("Flink", `${running.slots_free} of ${running.slots_total} slots free`, empty("No job runs", h("p", {}, "Start the stream: ", h("code", {}, "python -m beam_pipelines.stream --runner=FlinkRunner --detach"))));
       return running.jobs.map((job) => panel(job.name, h("span", {}, badge(job.state.toLowerCase(), job.state === "RUNNING" ? "accent" : "warn"), " since ", time(job.started_at), job.restarts ? `, ${job.restarts} restarts` : "", " · ", h("a", { href: `${running.url}/#/job/running/${job.id}`, target: "_blank", rel: "noreferrer noopener" }, "Flink’s web UI")),
@@ -58,6 +71,15 @@ export async function show(main, { signal }) {
     }, { quiet, rows: 4 });
   }
 
+  function remember() {
+    const job = running.jobs?.[0];
+    const posts = job?.steps.reduce((sum, step) => sum + (step.posts_read ?? 0), 0) ?? 0;
+    // A job that is new, or was restarted, counts from the beginning.
+    const last = read.at(-1);
+    if (last && (last.job !== job?.id || posts < last.posts)) read = [];
+    if (job) read = [...read.filter((one) => Date.now() - one.at < PACE), { job: job.id, at: Date.now(), posts }];
+  }
+
   let busy = false;
   const clock = setInterval(async () => {
     if (busy || document.visibilityState !== "visible") return;
@@ -67,7 +89,8 @@ export async function show(main, { signal }) {
   }, REFRESH);
   signal.addEventListener("abort", () => clearInterval(clock));
   // The tiles wait for nobody; what Flink says is put in when it has said it.
-  await Promise.all([drawHealth(false), drawFlink(false).then(() => drawHealth(true))]);
+  const measured = get("/kafka", {}, signal).catch(() => null); // its trouble is in its answer; what is left is the server's
+  await Promise.all([drawHealth(false), drawFlink(false).then(() => drawHealth(true)), measured.then(() => drawHealth(true))]);
 }
 
 /** Flink joins the names of the transforms that it runs as one. */
