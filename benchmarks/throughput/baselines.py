@@ -20,18 +20,19 @@ from detection.keyword_detector import KeywordDetector
 
 _DAYS = 28
 _SAMPLE = 2_000
+_RARE = 1.0
 
 
 def make_baselines(keywords: int, vocabulary: int, posts_per_window: float) -> BaselineTable:
     """Return the baselines of the first words.
 
     Args:
-        keywords: number of baselines; those beyond the vocabulary are of words that no post has, as rare as its last.
+        keywords: number of baselines; those beyond the vocabulary are of words that its posts do not have, once a window at most.
         vocabulary: number of words that posts are made of.
         posts_per_window: usual number of posts in a window.
     """
     mentioned = posts_per_window * (1 - (1 - probabilities(vocabulary)) ** WORDS_PER_POST)
-    levels = mentioned[np.minimum(np.arange(keywords), vocabulary - 1)]
+    levels = np.append(mentioned, np.full(max(0, keywords - vocabulary), min(mentioned[-1], _RARE)))[:keywords]
     sample = np.unique(np.geomspace(1, keywords, min(keywords, _SAMPLE)).astype(np.int64)) - 1
     rng = np.random.default_rng(0)
     windows = rng.poisson(levels[sample], (_DAYS * HOURS_PER_DAY, WINDOWS_PER_HOUR, len(sample))).astype(np.float32)

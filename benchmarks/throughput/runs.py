@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,7 @@ PEER_SUITE = (
 @contextmanager
 def own_stack() -> Iterator[Settings]:
     """A stack of its own on free ports, empty; its addresses and secrets are in ``os.environ``."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stack is stopped then, too
     (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-stack-", dir=ROOT / "build"))
     os.environ.update(stack.free_port_environment(folder))

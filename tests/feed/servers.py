@@ -26,9 +26,9 @@ class Server:
     def __init__(self, folder: Path, part_of: Callable[[Settings], Part]) -> None:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
         ports = {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{_port()}",
-            "KAFKA_CONTROLLER_PORT": str(_port()),
-            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{_port()}",
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+            "KAFKA_CONTROLLER_PORT": str(free_port()),
+            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port()}",
         }
         self.settings = configuration.load({**inherited, **stack.free_port_environment(folder), **ports})
         self._part = part_of(self.settings)
@@ -79,7 +79,7 @@ class Storage(Server):
         super().__init__(folder, storage.part)
 
 
-def _port() -> int:
+def free_port() -> int:
     """Return a port that nobody else is given while the server is down: one below those that the system hands out."""
     while True:
         port = random.randrange(20_000, 30_000)

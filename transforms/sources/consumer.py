@@ -83,6 +83,7 @@ class TopicReader:
         self._committed: dict[int, int] = {}
         self._next_commit = self._next_look = self._next_question = 0.0
         self._next_complaint: dict[str, float] = {}
+        self._refusal: KafkaError | None = None
         self._time = EventTime(int(settings.out_of_orderness_seconds * 1000), settings.idle_seconds)
         self._consumer = Consumer(
             {
@@ -97,7 +98,7 @@ class TopicReader:
                 "fetch.queue.backoff.ms": 5,
                 "queued.max.messages.kbytes": 65_536,
                 "reconnect.backoff.max.ms": 2_000,
-                "error_cb": self._note,
+                "error_cb": self._hear,
                 **librdkafka_settings(os.environ),
             },
             logger=_LOG,
@@ -122,6 +123,9 @@ class TopicReader:
 
         Returns:
             The new partitions; ``None`` if it is not yet time to look again or the broker does not answer.
+
+        Raises:
+            KafkaException: the broker refuses the login.
         """
         now = time.monotonic()
         if now < self._next_look:
@@ -138,6 +142,9 @@ class TopicReader:
                 if self._owns(partition) and partition not in known
             ]
         except KafkaException as error:
+            if not self._offsets:
+                self._consumer.poll(0)  # nothing is read yet: nobody else lets the client tell of its errors
+            self._raise_refusal()
             self._note(error.args[0])
             return None
         self._next_look = now + DISCOVER_SECONDS
@@ -160,6 +167,7 @@ class TopicReader:
         """
         batches: list[RawBatch] = []
         messages = self._consumer.consume(MAX_BATCH, POLL_SECONDS)
+        self._raise_refusal()
         for partition, run in groupby(messages, Message.partition):
             records = [message for message in run if self._is_record(message)]
             if records:
@@ -229,6 +237,17 @@ class TopicReader:
             raise KafkaException(error)
         self._note(error)
         return False
+
+    def _hear(self, error: KafkaError) -> None:
+        """Take note of an error that the client tells of; it may not raise from here."""
+        if error.fatal() or error.code() in _HOPELESS:
+            self._refusal = error
+        else:
+            self._note(error)
+
+    def _raise_refusal(self) -> None:
+        if self._refusal is not None:
+            raise KafkaException(self._refusal)
 
     def _note(self, error: KafkaError) -> None:
         """Log what the client is healing by itself, each kind every half minute."""
