@@ -14,6 +14,7 @@ from local import jars
 from local.part import Say, java
 from local.settings import Settings, StackError
 
+PATIENCE_SECONDS = 900
 _FOLDER = Path(__file__).resolve().parent
 
 
@@ -23,7 +24,7 @@ class Peer:
 
     Attributes:
         project: Maven project of the program, with the versions of the engine.
-        jvm: options of its Java; they suit two cores, and are what was fastest here.
+        jvm: options of its Java.
     """
 
     project: Path
@@ -53,7 +54,7 @@ def run(name: str, settings: Settings, folder: Path, watch: Callable[[int], None
         watch: is told the process id.
 
     Raises:
-        StackError: the peer failed; its log's end is in the message.
+        StackError: the peer failed, and its log's end is in the message; or it did not end in time.
     """
     peer = PEERS[name]
     jar = jars.folder(peer.project) / "peer.jar"
@@ -64,7 +65,13 @@ def run(name: str, settings: Settings, folder: Path, watch: Callable[[int], None
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         watch(process.pid)
-        output, _ = process.communicate()
+        try:
+            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            msg = f"{name} has not ended after {PATIENCE_SECONDS} s"
+            raise StackError(msg) from None
+        finally:
+            process.kill()  # nothing to do if it has ended
     if process.returncode:
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
         msg = f"{name} failed with status {process.returncode}:\n{end}"

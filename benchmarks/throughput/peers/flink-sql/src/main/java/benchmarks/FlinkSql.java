@@ -39,7 +39,8 @@ public final class FlinkSql {
       FROM TUMBLE(
         DATA => (
           SELECT posted, word
-          FROM posts CROSS JOIN UNNEST(ARRAY_DISTINCT(SPLIT(itemInfos.text, ' '))) AS words (word)
+          FROM (SELECT posted, itemInfos.text AS content FROM posts)
+          CROSS JOIN UNNEST(ARRAY_DISTINCT(SPLIT(content, ' '))) AS words (word)
         ),
         TIMECOL => DESCRIPTOR(posted),
         SIZE => INTERVAL '15' MINUTES
