@@ -163,6 +163,7 @@ def test_a_new_incident_appears_by_itself_and_is_announced(open_page: Open, admi
 def test_the_first_incident_of_an_empty_list_is_announced(open_page: Open, admin: Any) -> None:
     answers: list[Any] = []
     page = open_page("/trends")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
 
     def answer(route: Any) -> None:
         response = route.fetch()
@@ -172,7 +173,6 @@ def test_the_first_incident_of_an_empty_list_is_announced(open_page: Open, admin
     page.route("**/api/v1/incidents?*", answer)
     page.get_by_role("link", name="Now", exact=True).click()
     page.get_by_text("Nothing unusual right now").wait_for()
-    until(page, "document.getElementById('live').dataset.state === 'on'")
     with admin, admin.cursor() as cursor:
         cursor.execute("UPDATE incidents SET updated_at = clock_timestamp() WHERE keyword = 'dance'")
     until(page, "document.getElementById('announce').textContent.includes('new incidents: ')")
