@@ -92,9 +92,11 @@ bench-detector: setup ## Measure the detector against its peers, with its costs
 bench-batch: setup ## Measure the daily parse on days of 0.25, 0.5 and 1 million posts; `make up` first
 	$(RUN) -m benchmarks.batch
 
-.PHONY: bench
+.PHONY: bench bench-peers
 bench: setup ## Measure throughput: raw limit, counting, full stream, with both sources
 	$(RUN) -m benchmarks.throughput --suite --json build/throughput.json
+bench-peers: setup ## Measure counting beside Flink SQL and Spark (430 MB of jars, once)
+	$(RUN) -m benchmarks.throughput --peers --json build/peers.json
 
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored

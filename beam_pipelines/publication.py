@@ -41,24 +41,40 @@ def publish(connection: Any, detector: Detector, history: CountHistory) -> int:
     if not len(fitted):
         msg = "nothing could be learnt from the counts: they must cover a whole day (UTC) at least, and hold a keyword"
         raise UserError(msg)
-    summary = detector.summary(fitted)
+    return publish_table(connection, detector, fitted, history.keywords, history.start, history.end)
+
+
+def publish_table(
+    connection: Any, detector: Detector, table: BaselineTable, keywords: Sequence[str], start: int, end: int
+) -> int:
+    """Publish a table in one transaction; return the new version's number.
+
+    Args:
+        connection: to Postgres.
+        detector: the detector that the table is of.
+        table: its rows; its own version does not count.
+        keywords: the keywords of its rows, in any order; more do no harm.
+        start: start of the history that it was learnt from, epoch seconds.
+        end: end of the history.
+    """
+    summary = detector.summary(table)
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO baseline_versions (detector, history_from, history_to, keywords, pooled) "
             "VALUES (%s, %s, %s, %s, %s) RETURNING version",
             (
                 detector.name,
-                datetime.fromtimestamp(history.start, UTC),
-                datetime.fromtimestamp(history.end, UTC),
-                len(fitted),
+                datetime.fromtimestamp(start, UTC),
+                datetime.fromtimestamp(end, UTC),
+                len(table),
                 json.dumps(summary.pooled, allow_nan=False),
             ),
         )
         version = int(cursor.fetchone()[0])
-        _store(cursor, replace(fitted, version=version))
+        _store(cursor, replace(table, version=version))
         cursor.copy_expert(
             "COPY baselines (version, keyword, level, dispersion, season, tail) FROM STDIN",
-            io.StringIO("".join(_rows(fitted, summary, history.keywords, version))),
+            io.StringIO("".join(_rows(table, summary, keywords, version))),
         )
         cursor.execute(
             "DELETE FROM baseline_versions WHERE detector = %s AND version NOT IN "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from programs.errors import UserError
-from transforms.sources.security import security_settings
+from transforms.sources.security import librdkafka_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:8050"
 LEAST_TOKEN_LENGTH = 16
@@ -135,7 +135,7 @@ def load(env: Mapping[str, str], address: str | None = None) -> Config:
             env.get("KAFKA_BOOTSTRAP_SERVERS") or Kafka.bootstrap_servers,
             env.get("TOPIC_POSTS") or Kafka.topic,
             env.get("KAFKA_CONSUMER_GROUP") or Kafka.group,
-            security_settings(env),
+            librdkafka_settings(env),
         ),
     )
 

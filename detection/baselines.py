@@ -34,6 +34,7 @@ class BaselineTable:
         hashes: sorted ``keyword_hash`` of every keyword, uint64[n].
         columns: column name → values, each [n, …].
         pooled: parameters shared by all keywords, name → array of any shape.
+        names: hash → keyword, of the few whose silence can be told; a silent keyword is in no window that names it.
     """
 
     version: int
@@ -41,6 +42,7 @@ class BaselineTable:
     hashes: npt.NDArray[np.uint64]
     columns: Mapping[str, npt.NDArray[np.float32]]
     pooled: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, detector: str) -> BaselineTable:
@@ -81,6 +83,7 @@ class BaselineTable:
             version=np.int64(self.version),
             detector=np.array(self.detector),
             hashes=self.hashes,
+            names=np.array([name.encode() for name in self.names.values()], np.bytes_),
             **named,
         )
         return buffer.getvalue()
@@ -95,4 +98,7 @@ class BaselineTable:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             columns = {k.removeprefix("column."): arrays[k] for k in arrays.files if k.startswith("column.")}
             pooled = {k.removeprefix("pooled."): arrays[k] for k in arrays.files if k.startswith("pooled.")}
-            return cls(int(arrays["version"]), str(arrays["detector"]), arrays["hashes"], columns, pooled)
+            # Tables of before drops were told have none.
+            names = [name.decode() for name in arrays["names"].tolist()] if "names" in arrays.files else []
+            by_hash = dict(zip(keyword_hashes(names).tolist(), names, strict=True))
+            return cls(int(arrays["version"]), str(arrays["detector"]), arrays["hashes"], columns, pooled, by_hash)

@@ -19,6 +19,9 @@ Floats = npt.NDArray[np.float64]
 
 LEAST_RETURN_DAYS: Final = 5.0
 CHANCE_SHARE: Final = 0.25
+DROP_SHARE: Final = 0.05
+"""Part of the budget that chance may use up with drops."""
+
 LEAST_SCORE: Final = float(np.log10(1 + LEAST_RETURN_DAYS))
 UNTRIED_SCORE: Final = 3.0
 """Least score of an outlier while there is no record: once in a thousand days."""
@@ -69,6 +72,16 @@ def threshold(record: Record, alerts_per_day: float) -> float:
     allowed = int(alerts * record.days)
     spent = float(record.scores[allowed]) if allowed < len(record.scores) else 0.0
     return max(LEAST_SCORE if record.days else UNTRIED_SCORE, chance, spent)
+
+
+def least_drop_score(keywords: int, alerts_per_day: float) -> float:
+    """Return the score from which a silence is a drop: chance alone gives ``DROP_SHARE`` of the budget a day.
+
+    Args:
+        keywords: keywords whose silence can be told.
+        alerts_per_day: the budget.
+    """
+    return max(LEAST_SCORE, float(np.log10(1 + keywords / (DROP_SHARE * alerts_per_day))))
 
 
 def severity(scores: Floats, least: float) -> npt.NDArray[np.int8]:

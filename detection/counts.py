@@ -21,7 +21,7 @@ class WindowCounts:
         window_start: start of the window, epoch seconds, a multiple of the window's length.
         posts: posts of the whole platform in the window (not of the shard alone); NaN where unknown.
         keywords: the keywords that were mentioned, distinct, in any order; length n.
-        mentions: posts that mention each keyword, int64[n], at least 1.
+        mentions: posts that mention each keyword, int64[n]; 0 only where a caller asks about silent keywords.
     """
 
     window_start: int

@@ -24,7 +24,8 @@ class Scores:
         expected: mentions expected in the window, float64.
         lower: lower end of the range that is usual, mentions, float64.
         upper: upper end of the range that is usual, mentions, float64.
-        p_value: probability of so many mentions or more if nothing is unusual, float64 in [0, 1].
+        p_value: probability of so many mentions or more if nothing is unusual, float64 in [0, 1]; of drops, of so few
+            or fewer.
         score: how unusual; comparable between keywords, larger is more unusual, float64.
         severity: index into ``SEVERITIES``, int8; above 0 exactly where the keyword is an outlier.
         tide: part of the excess over the expectation of the keyword alone that the platform's own growth explains,
@@ -45,6 +46,12 @@ class Scores:
     def is_outlier(self) -> npt.NDArray[np.bool_]:
         """Which keywords are outliers, bool[n]."""
         return self.severity > 0
+
+    @classmethod
+    def none(cls) -> Scores:
+        """Return the scores of no keyword."""
+        empty = np.empty(0)
+        return cls(empty, empty, empty, empty, empty, np.empty(0, np.int8), empty, empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,6 +145,16 @@ class StatefulDetector(Protocol[S]):
 
     def step(self, window: WindowCounts, baselines: BaselineTable, state: S) -> tuple[Scores, S]:
         """Score a closed window and return the state after it."""
+        ...
+
+    def drops(self, window: WindowCounts, baselines: BaselineTable, state: S) -> tuple[WindowCounts, Scores]:
+        """Return the keywords that have fallen silent, each an outlier, with their mentions in the window, maybe 0.
+
+        Args:
+            window: a closed window.
+            baselines: the current baselines.
+            state: the state after the window.
+        """
         ...
 
 

@@ -56,7 +56,7 @@ def follow(
 
 
 class OutlierWindow(NamedTuple):
-    """A window in which a keyword is an outlier.
+    """A window in which a keyword is an outlier: by a surge, or by a drop.
 
     Attributes:
         window_start: start of the window, epoch seconds.
@@ -101,7 +101,7 @@ class Incident:
 
 
 def group(windows: Sequence[OutlierWindow]) -> list[Incident]:
-    """Return the incidents of one keyword, in order, from its outlier windows in any order."""
+    """Return the incidents of one keyword, in order, from its outlier windows of one kind in any order."""
     ordered = sorted(windows)
     starts = np.array([window.window_start for window in ordered], np.int64)
     edges = [0, *(np.flatnonzero(np.diff(starts) > GAP_SECONDS) + 1).tolist(), len(ordered)]
@@ -122,11 +122,12 @@ def _incident(windows: Sequence[OutlierWindow]) -> Incident:
 def shape(windows: Sequence[OutlierWindow]) -> str:
     """Return the shape of an incident from its outlier windows in order; provisional while it lasts.
 
-    What is compared is the mean excess over what was expected when it opened, in the two halves of its time: the
-    expectation of later windows has learnt from the incident itself.
+    What is compared is the mean excess over what was expected when it opened, or the mean lack of it, in the two halves
+    of its time: the expectation of later windows has learnt from the incident itself.
     """
     starts = np.array([window.window_start for window in windows], float)
     excess = np.array([window.mentions for window in windows]) - windows[0].expected
+    excess = excess * (np.sign(excess[0]) or 1.0)
     span = (starts[-1] - starts[0]) / WINDOW_SECONDS + 1
     late = starts > (starts[0] + starts[-1]) / 2
     if len(windows) < 3 or len(windows) < span / 2 or not late.any():

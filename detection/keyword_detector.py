@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from detection import budget
 from detection.baselines import BaselineTable, keyword_hashes
-from detection.counts import WINDOW_SECONDS, CountHistory, WindowCounts
+from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY, CountHistory, WindowCounts
 from detection.detector import Scores, Summary
 from detection.fit import SEASON_STEP, Fitted, fit
 from detection.hourly import DAY_SECONDS, HOURS_PER_DAY, HourlyCounts, covered_days
@@ -36,6 +37,15 @@ SCALE_COST: Final = float(np.log(2))
 STILL_HIGH: Final = 1.0
 """Surprise of the window alone from which the hour that it ends counts in full, nats (a tail of 0.37)."""
 
+STEADY_LEVEL: Final = 1.0
+"""Mentions per window from which a keyword's silence can be told: its name is kept beside its hash."""
+
+DROP_EXPECTED: Final = 5.0
+"""Usual mentions of the last windows below which silence says nothing."""
+
+DROP_SHARE: Final = 0.25
+"""A keyword with this share of what is usual, or more, has not fallen silent."""
+
 NEW_SURPRISE: Final = 13.0
 """New keywords come in all sizes: their first count has a Pareto tail of index 1 beyond this surprise, nats."""
 
@@ -54,23 +64,6 @@ class _Prediction:
     unsure: Floats  # variance of the ratio relative to its square
     shape: Floats  # negative-binomial shape at the scale of a window
     fresh: npt.NDArray[np.bool_]  # in no baseline and never mentioned before
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Drop:
-    """A keyword that fell silent.
-
-    Attributes:
-        row: row of the shard's state.
-        expected: mentions expected in the last hour.
-        mentions: mentions in it.
-        score: as ``Scores.score``.
-    """
-
-    row: Rows
-    expected: Floats
-    mentions: Floats
-    score: Floats
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,8 @@ class KeywordDetector:
             size = min(CHUNK, len(hashes) - first)
             hourly = HourlyCounts.from_rows(position[rows] - first, window[rows], mentions[rows], size, start, volume)
             parts.append(fit(hourly, parts[0].shared if parts else None, len(hashes)))
-        return self.table(hashes[by_hash], parts, usual, version)
+        table = self.table(hashes[by_hash], parts, usual, version)
+        return replace(table, names=_steady_names(history.keywords, hashes, table))
 
     def fit_hourly(self, hourly: HourlyCounts, order: Rows) -> list[Fitted]:
         """Fit a history that is summarised already, its keywords in this order of columns, in chunks."""
@@ -212,18 +206,45 @@ class KeywordDetector:
         scores = self._scores(window, baselines, state, known, rows)
         return scores, self._advance(window, baselines, state, known, rows)
 
-    def drops(self, baselines: BaselineTable, state: ShardState) -> Drop:
-        """Return the keywords whose last ``LAST_HOUR`` windows hold far fewer mentions than were certain."""
+    def drops(self, window: WindowCounts, baselines: BaselineTable, state: ShardState) -> tuple[WindowCounts, Scores]:
+        """Return the keywords that have fallen silent where mentions were certain.
+
+        Of the last ``LAST_HOUR`` windows, this one among them, neither all together nor this one hold ``DROP_SHARE`` of
+        what is usual, which is ``DROP_EXPECTED`` mentions or more. What is usual is no more than the baseline says:
+        the end of a wave is no drop. Keywords that the baselines name, alone.
+
+        Args:
+            window: a closed window.
+            baselines: the current baselines.
+            state: the state after the window; keywords in it that the window lacks had no mention.
+        """
         state, known = _joined(state, baselines, state.hashes)
-        mean = state.means.sum(axis=0).astype(float)
-        count = state.counts.sum(axis=0).astype(float)
-        rows = np.flatnonzero(known.present & (mean > 5) & (count < mean / 4))
-        shape = 1 / (known.hour_dispersion[rows] + 1 / np.maximum(state.ratio_mentions[rows], 0.1))
-        calibrated = lower_surprise(count[rows], mean[rows], shape) / known.calibration[rows]
-        score = _tail(baselines).log_return_days(calibrated)
-        out = score >= self.least_score(baselines)
-        rows = rows[out]
-        return Drop(rows, mean[rows], count[rows], score[out])
+        ratio = state.ratio_mentions.astype(float) / state.ratio_exposure
+        means, counts = state.means.astype(float) / np.maximum(ratio, 1.0), state.counts.astype(float)
+        mean, count = means.sum(axis=0), counts.sum(axis=0)
+        silent = (mean >= DROP_EXPECTED) & (count < DROP_SHARE * mean) & (counts[0] < DROP_SHARE * means[0])
+        rows = np.flatnonzero(known.present & silent)
+        rows = rows[[hash_ in baselines.names for hash_ in state.hashes[rows].tolist()]] if len(rows) else rows
+        unsure = 1 / np.maximum(state.ratio_mentions[rows].astype(float), 0.1)
+        found = lower_surprise(count[rows], mean[rows], 1 / (known.hour_dispersion[rows] + unsure))
+        # No heavy tail reaches below zero, so the probability itself is the return period, of any window of a day.
+        score = np.logaddexp(0.0, found - np.log(WINDOWS_PER_DAY)) / np.log(10)
+        severity = budget.severity(score, budget.least_drop_score(len(baselines.names), self.alerts_per_day))
+        told = severity > 0
+        rows, expected, mentions = rows[told], means[0][rows[told]], counts[0][rows[told]]
+        lower, upper = usual_range(expected, 1 / (known.dispersion[rows] + unsure[told]), USUAL_TAIL)
+        names = tuple(baselines.names[hash_] for hash_ in state.hashes[rows].tolist())
+        scores = Scores(
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            p_value=np.exp(-found[told]),
+            score=score[told],
+            severity=severity[told],
+            tide=np.zeros(len(rows)),
+            excess=mentions - expected,
+        )
+        return replace(window, keywords=names, mentions=mentions.astype(np.int64)), scores
 
     def least_score(self, baselines: BaselineTable) -> float:
         """Return the score from which a keyword is an outlier: what the alert budget allows by these baselines."""
@@ -299,7 +320,9 @@ class KeywordDetector:
         count = np.zeros(len(state))
         count[rows] = window.mentions
         deviation = np.sqrt(at.mean + at.mean**2 / at.shape)
-        taught = np.where(known.present, np.minimum(count, at.mean + CLIP_SDS * deviation), count)
+        taught = np.where(
+            known.present, np.clip(count, at.mean - CLIP_SDS * deviation, at.mean + CLIP_SDS * deviation), count
+        )
         born = at.fresh & (count > 0)
         seen_at = np.where(count > 0, np.int32(window.window_start // WINDOW_SECONDS), state.seen_at)
         mentions = np.where(born, NEW_PRIOR[0], state.ratio_mentions)
@@ -342,6 +365,15 @@ def _joined(state: ShardState, baselines: BaselineTable, hashes: npt.NDArray[np.
         learnt=known.present,
         joined=known,
     ), known
+
+
+def _steady_names(keywords: Sequence[str], hashes: npt.NDArray[np.uint64], table: BaselineTable) -> Mapping[int, str]:
+    """Return hash → keyword of those with a level of at least ``STEADY_LEVEL``."""
+    if not len(table):
+        return {}
+    rows = table.find(hashes)
+    steady = np.flatnonzero(np.where(rows < 0, 0.0, table.columns["level"][rows]) >= STEADY_LEVEL)
+    return {int(hashes[i]): keywords[i] for i in steady.tolist()}
 
 
 def _from_monday(weeks: npt.NDArray[Any]) -> npt.NDArray[Any]:

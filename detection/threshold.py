@@ -7,7 +7,7 @@ window some ten times too small.) Kept for comparison: it knows no season, no pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -74,6 +74,15 @@ class ThresholdDetector:
     def step(self, window: WindowCounts, baselines: BaselineTable, state: NoState) -> tuple[Scores, NoState]:
         """Score a closed window; nothing is remembered."""
         return self.score(window, baselines, state), state
+
+    def drops(
+        self,
+        window: WindowCounts,
+        baselines: BaselineTable,  # noqa: ARG002 - the interface of all detectors
+        state: NoState,  # noqa: ARG002
+    ) -> tuple[WindowCounts, Scores]:
+        """Return nothing: the rule knows no drops."""
+        return replace(window, keywords=(), mentions=np.empty(0, np.int64)), Scores.none()
 
     def score(
         self,

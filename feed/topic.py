@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import deque
@@ -15,6 +16,8 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.codec import has_gzip, has_lz4, has_zstd
 from kafka.errors import BrokerResponseError, InvalidTimestampError, KafkaError, TopicAlreadyExistsError
+
+from transforms.sources.security import kafka_python_settings
 
 PARTITIONS = 2
 COMPRESSIONS = ("auto", "none", "lz4", "zstd", "gzip")
@@ -83,6 +86,8 @@ class Topic:
     A missing topic is created, without retention: event times are the records' timestamps, so a broker that deletes
     by age would delete a replay of old posts as soon as it comes.
 
+    TLS and login are as the environment says: see ``transforms.sources.security``.
+
     Args:
         config: where to send to.
         idle: called several times a second while the broker lets us wait.
@@ -121,6 +126,7 @@ class Topic:
                 delivery_timeout_ms=int(PATIENCE_SECONDS * 1000),
                 reconnect_backoff_max_ms=1_000,
                 metrics_enabled=False,
+                **kafka_python_settings(os.environ),
             )
         except BrokerResponseError as error:
             msg = f"Kafka at {config.servers} refuses the topic {config.name} ({type(error).__name__})"
@@ -193,7 +199,9 @@ class Topic:
     def _create(self) -> None:
         name = self._config.name
         admin: Any = KafkaAdminClient(
-            bootstrap_servers=self._config.servers.split(","), bootstrap_timeout_ms=_CONNECT_MS
+            bootstrap_servers=self._config.servers.split(","),
+            bootstrap_timeout_ms=_CONNECT_MS,
+            **kafka_python_settings(os.environ),
         )
         try:
             if name not in admin.list_topics():

@@ -29,13 +29,18 @@ def cancel_jobs(settings: Settings, name: str | None = None) -> None:
             cluster.cancel(job["jid"])
 
 
-def empty(settings: Settings) -> None:
-    """Remove all data; ``settings.environment`` must be in ``os.environ``. Jobs still running would fill them again."""
+def empty_stores(settings: Settings) -> None:
+    """Remove what is in tables and lake; ``settings.environment`` must be in ``os.environ``."""
     connection = psycopg2.connect("")
     with connection, connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
     connection.close()
     lake.remove(settings.environment["LAKE"])
+
+
+def empty(settings: Settings) -> None:
+    """Remove all data; ``settings.environment`` must be in ``os.environ``. Jobs still running would fill them again."""
+    empty_stores(settings)
     admin = KafkaAdminClient(bootstrap_servers=str(settings.kafka))
     topics = [settings.topic_posts, settings.topic_outliers, settings.topic_dead]
     admin.delete_topics([topic for topic in topics if topic in admin.list_topics()])

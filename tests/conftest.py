@@ -8,11 +8,16 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from local import settings as configuration
 from local import stack as embedded
 from local.settings import ROOT, Settings
+
+# A busy machine is no failure: examples have no time limit.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @contextmanager

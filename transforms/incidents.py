@@ -25,21 +25,27 @@ LOCKS: Final = 64
 _LOCK_CLASS: Final = 0x494E4344
 """First half of the advisory locks' keys, "INCD"."""
 
+KINDS: Final = ("surge", "drop")
+"""A keyword's surges and its drops are incidents apart."""
+
 _KNOWN = """
-    SELECT i.keyword, i.incident_id, extract(epoch FROM i.opened_at)::bigint, extract(epoch FROM i.last_at)::bigint,
-           i.state = 'retracted'
-    FROM incidents i JOIN (VALUES %s) AS touched (keyword, first, last) ON i.keyword = touched.keyword
-    WHERE i.kind = 'surge' AND i.last_at >= touched.first AND i.opened_at <= touched.last
+    SELECT i.keyword, i.kind, i.incident_id, extract(epoch FROM i.opened_at)::bigint,
+           extract(epoch FROM i.last_at)::bigint, i.state = 'retracted'
+    FROM incidents i
+    JOIN (VALUES %s) AS touched (keyword, kind, first, last) ON (i.keyword, i.kind) = (touched.keyword, touched.kind)
+    WHERE i.last_at >= touched.first AND i.opened_at <= touched.last
 """
 _OUTLIERS = f"""
-    SELECT o.keyword, extract(epoch FROM o.window_start)::bigint, o.mentions, o.expected, o.score,
+    SELECT o.keyword, touched.kind, extract(epoch FROM o.window_start)::bigint, o.mentions, o.expected, o.score,
            array_position(ARRAY[{", ".join(f"'{name}'" for name in SEVERITIES)}], o.severity) - 1,
            o.status = 'confirmed'
-    FROM outliers o JOIN (VALUES %s) AS touched (keyword, first, last) ON o.keyword = touched.keyword
+    FROM outliers o
+    JOIN (VALUES %s) AS touched (keyword, kind, first, last)
+        ON o.keyword = touched.keyword AND (o.excess < 0) = (touched.kind = 'drop')
     WHERE o.window_start BETWEEN touched.first AND touched.last AND o.status <> 'retracted'
 """  # noqa: S608 - names of our own
 _COLUMNS = (
-    "incident_id", "keyword", "opened_at", "last_at", "closed_at", "peak_at", "peak_score", "severity", "state",
+    "incident_id", "keyword", "kind", "opened_at", "last_at", "closed_at", "peak_at", "peak_score", "severity", "state",
     "status", "shape", "peak_mentions", "peak_expected",
 )  # fmt: skip
 _UPSERT = f"""
@@ -95,25 +101,29 @@ def renew(cursor: Any, touched: Mapping[str, Collection[int]]) -> None:
     """
     if not touched:
         return
-    reach = {keyword: (min(starts) - GAP_SECONDS, max(starts) + GAP_SECONDS) for keyword, starts in touched.items()}
-    known: dict[str, list[Known]] = defaultdict(list)
-    for keyword, *values in _for_each(cursor, _KNOWN, reach):
-        known[keyword].append(Known(*values))
+    reach = {
+        (keyword, kind): (min(starts) - GAP_SECONDS, max(starts) + GAP_SECONDS)
+        for keyword, starts in touched.items()
+        for kind in KINDS
+    }
+    known: dict[tuple[str, str], list[Known]] = defaultdict(list)
+    for keyword, kind, *values in _for_each(cursor, _KNOWN, reach):
+        known[keyword, kind].append(Known(*values))
     # Incidents within the gap are computed as a whole, however far they go on.
-    for keyword, incidents in known.items():
+    for key, incidents in known.items():
         alive = [one for one in incidents if not one.retracted]
-        first, last = reach[keyword]
-        reach[keyword] = (min([first, *(i.opened_at for i in alive)]), max([last, *(i.last_at for i in alive)]))
-    windows: dict[str, list[OutlierWindow]] = defaultdict(list)
-    for keyword, *values in _for_each(cursor, _OUTLIERS, reach):
-        windows[keyword].append(OutlierWindow(*values))
+        first, last = reach[key]
+        reach[key] = (min([first, *(i.opened_at for i in alive)]), max([last, *(i.last_at for i in alive)]))
+    windows: dict[tuple[str, str], list[OutlierWindow]] = defaultdict(list)
+    for keyword, kind, *values in _for_each(cursor, _OUTLIERS, reach):
+        windows[keyword, kind].append(OutlierWindow(*values))
     newest = newest_closed(cursor)
     rows, gone = [], []
-    for keyword in sorted(touched):
-        found = group(windows[keyword])
-        numbers, over = identify(found, known[keyword])
+    for key in sorted(reach):
+        found = group(windows[key])
+        numbers, over = identify(found, known[key])
         gone += over
-        rows += [_row(number, keyword, incident, newest) for number, incident in zip(numbers, found, strict=True)]
+        rows += [_row(number, *key, incident, newest) for number, incident in zip(numbers, found, strict=True)]
     if rows:
         _number(cursor, rows)
         execute_values(cursor, _UPSERT, rows)
@@ -124,16 +134,17 @@ def renew(cursor: Any, touched: Mapping[str, Collection[int]]) -> None:
         )
 
 
-def _for_each(cursor: Any, statement: str, reach: Mapping[str, tuple[int, int]]) -> list[tuple[Any, ...]]:
-    rows = [(keyword, timestamptz(first), timestamptz(last)) for keyword, (first, last) in reach.items()]
+def _for_each(cursor: Any, statement: str, reach: Mapping[tuple[str, str], tuple[int, int]]) -> list[tuple[Any, ...]]:
+    rows = [(*key, timestamptz(first), timestamptz(last)) for key, (first, last) in reach.items()]
     return list(execute_values(cursor, statement, rows, fetch=True))
 
 
-def _row(number: int | None, keyword: str, incident: Incident, newest: int | None) -> list[Any]:
+def _row(number: int | None, keyword: str, kind: str, incident: Incident, newest: int | None) -> list[Any]:
     closed = newest is not None and newest - incident.last_at > GAP_SECONDS
     return [
         number,
         keyword,
+        kind,
         timestamptz(incident.opened_at),
         timestamptz(incident.last_at),
         timestamptz(incident.last_at + WINDOW_SECONDS) if closed else None,

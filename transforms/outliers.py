@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from detection.counts import WindowCounts
 from detection.detector import SEVERITIES, Scores
 from transforms.packing import register
 from transforms.windows import CountedWindow, Pane
@@ -18,7 +19,7 @@ REMEMBERED_SECONDS = 6 * 3600
 
 
 class Outlier(NamedTuple):
-    """One keyword in one window, as the tables and topics of outliers have it.
+    """One keyword in one window, as the tables and topics of outliers have it: a surge, or a drop.
 
     Attributes:
         keyword: the keyword.
@@ -27,12 +28,12 @@ class Outlier(NamedTuple):
         expected: mentions expected.
         lower: lower end of the usual range.
         upper: upper end of the usual range.
-        p_value: probability of so many mentions or more.
+        p_value: probability of so many mentions or more; of a drop, of so few or fewer.
         score: how unusual.
         severity: one of ``SEVERITIES``.
         status: ``provisional``, ``confirmed`` or ``retracted``.
         tide: mentions explained by the platform's growth.
-        excess: mentions above what is explained.
+        excess: mentions above what is explained; negative for a drop.
         sample_posts: ids of the posts with the most engagement.
         baseline_version: version of the baselines it was judged by.
         detector: the detector that judged.
@@ -62,6 +63,11 @@ class Outlier(NamedTuple):
     def key(self) -> str:
         """Identity of the outlier in topics: later messages of the same key supersede earlier ones."""
         return f"{self.keyword}|{self.window_start}"
+
+    @property
+    def is_drop(self) -> bool:
+        """Whether the keyword has fallen silent."""
+        return self.excess < 0
 
     def to_json(self) -> bytes:
         """Return one line of JSON, times as ISO 8601 in UTC, post ids as strings (they exceed 2^53)."""
@@ -112,17 +118,36 @@ def outliers_of(window: CountedWindow, scores: Scores, version: int, detector: s
         version: version of the baselines that they rest on.
         detector: name of the detector.
     """
-    found = np.flatnonzero(scores.is_outlier)
-    samples = window.counts.samples() if len(found) else []
-    return [_outlier(window, scores, int(i), samples[i], version, detector) for i in found]
+    counts, found = window.counts, np.flatnonzero(scores.is_outlier).tolist()
+    samples = counts.samples() if found else []
+    return [
+        _outlier(window, counts.keywords[i], int(counts.mentions[i]), scores, i, samples[i], version, detector)
+        for i in found
+    ]
 
 
-def _outlier(window: CountedWindow, scores: Scores, i: int, samples: list[int], version: int, detector: str) -> Outlier:
-    counts = window.counts
+def drops_of(window: CountedWindow, silent: WindowCounts, scores: Scores, version: int, detector: str) -> list[Outlier]:
+    """Return the keywords that have fallen silent as outliers of a pane; arguments as of ``outliers_of``."""
+    return [
+        _outlier(window, keyword, mentions, scores, i, [], version, detector)
+        for i, (keyword, mentions) in enumerate(zip(silent.keywords, silent.mentions.tolist(), strict=True))
+    ]
+
+
+def _outlier(
+    window: CountedWindow,
+    keyword: str,
+    mentions: int,
+    scores: Scores,
+    i: int,
+    samples: list[int],
+    version: int,
+    detector: str,
+) -> Outlier:
     return Outlier(
-        keyword=counts.keywords[i],
-        window_start=counts.window_start,
-        mentions=int(counts.mentions[i]),
+        keyword=keyword,
+        window_start=window.counts.window_start,
+        mentions=mentions,
         expected=float(scores.expected[i]),
         lower=float(scores.lower[i]),
         upper=float(scores.upper[i]),
@@ -136,7 +161,7 @@ def _outlier(window: CountedWindow, scores: Scores, i: int, samples: list[int], 
         baseline_version=version,
         detector=detector,
         pane=int(window.pane),
-        posts=counts.posts,
+        posts=window.counts.posts,
     )
 
 
@@ -179,7 +204,7 @@ def uphold(window: CountedWindow, told: list[Outlier]) -> ScoredWindow:
     """Let stand what was told of a window, with the counts of a later pane.
 
     For a pane that can no longer be judged by what was known before its window. Counts only grow, so an outlier stays
-    one; nothing new is told.
+    one, but for a drop, of which a few more mentions are taken to make none the less of it; nothing new is told.
 
     Args:
         window: the pane.
@@ -188,13 +213,13 @@ def uphold(window: CountedWindow, told: list[Outlier]) -> ScoredWindow:
     mentions = dict(zip(window.counts.keywords, window.counts.mentions.tolist(), strict=True))
     standing = [
         outlier._replace(
-            mentions=mentions[outlier.keyword],
-            excess=mentions[outlier.keyword] - outlier.expected,
+            mentions=mentions.get(outlier.keyword, 0),
+            excess=mentions.get(outlier.keyword, 0) - outlier.expected,
             status="confirmed",
             pane=int(window.pane),
             posts=window.counts.posts,
         )
         for outlier in told
-        if outlier.keyword in mentions
+        if outlier.keyword in mentions or outlier.is_drop
     ]
     return ScoredWindow(window, standing)

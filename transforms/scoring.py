@@ -35,7 +35,7 @@ from detection.baselines import BaselineTable
 from detection.counts import WindowCounts
 from detection.detector import Detector, State
 from transforms.baselines import Baselines
-from transforms.outliers import Announced, ScoredWindow, outliers_of, retract, uphold
+from transforms.outliers import Announced, ScoredWindow, drops_of, outliers_of, retract, uphold
 from transforms.windows import CountedWindow, Pane
 
 KEPT: Final = 3
@@ -110,14 +110,19 @@ def place(ends: Sequence[int], window_start: int, pane: Pane) -> Place:
 def score_pane(
     window: CountedWindow, baselines: BaselineTable, detector: Detector, state: State, *, take_in: bool
 ) -> tuple[ScoredWindow, State]:
-    """Score one pane; return its outliers, and the state after it if it is to be taken in."""
+    """Score one pane; return its outliers, and the state after it if it is to be taken in.
+
+    Drops are told of what is taken in: whether a keyword is silent shows when its window has closed.
+    """
     batch = window.counts
     counts = WindowCounts(batch.window_start, float(batch.posts), batch.keywords, batch.mentions)
     if take_in:
         scores, state = detector.step(counts, baselines, state)
+        silent, silence = detector.drops(counts, baselines, state)
+        drops = drops_of(window, silent, silence, baselines.version, detector.name)
     else:
-        scores = detector.score(counts, baselines, state, partial=window.pane is Pane.EARLY)
-    return ScoredWindow(window, outliers_of(window, scores, baselines.version, detector.name)), state
+        scores, drops = detector.score(counts, baselines, state, partial=window.pane is Pane.EARLY), []
+    return ScoredWindow(window, outliers_of(window, scores, baselines.version, detector.name) + drops), state
 
 
 class Cell(Protocol):
@@ -149,6 +154,7 @@ def score_in_shard(
     """
     ledger, start = Ledger.from_bytes(ledger_cell.read()), window.counts.window_start
     at, ends = place(ledger.ends, start, window.pane), ledger.ends
+    told = ledger.announced[start].outliers if start in ledger.announced else []
     if at.judged:
         packed = None if at.read is None else state_cells[at.read].read()
         state = detector.new_state() if packed is None else detector.state_from_bytes(packed)
@@ -156,9 +162,11 @@ def score_in_shard(
         if at.write is not None:
             state_cells[at.write].write(state.to_bytes())
             ends = ledger.with_end(at.write, start)
+        else:
+            drops = [outlier for outlier in told if outlier.is_drop]
+            scored = ScoredWindow(window, scored.outliers + uphold(window, drops).outliers)
     else:
-        told = ledger.announced.get(start)
-        scored = uphold(window, told.outliers if told else [])
+        scored = uphold(window, told)
     scored, announced = retract(scored, ledger.announced)
     if ends != ledger.ends or announced is not ledger.announced:
         ledger_cell.write(Ledger(ends, announced).to_bytes())

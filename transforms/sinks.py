@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from transforms import incidents, lake
 from transforms.dead_letters import DeadLetter
 from transforms.outliers import Outlier, ScoredWindow
 from transforms.postgres import Session, timestamptz
+from transforms.sources.security import kafka_python_settings
 from transforms.windows import Pane
 
 _UPSERT_WINDOWS = """
@@ -118,7 +120,11 @@ class _WriteToTopicFn(beam.DoFn):
 
     def setup(self) -> None:
         self._producer = KafkaProducer(
-            bootstrap_servers=self._bootstrap_servers.split(","), acks="all", enable_idempotence=True, linger_ms=5
+            bootstrap_servers=self._bootstrap_servers.split(","),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            **kafka_python_settings(os.environ),
         )
 
     def start_bundle(self) -> None:
@@ -140,6 +146,8 @@ class _WriteToTopicFn(beam.DoFn):
 @dataclass
 class WriteToTopic(beam.PTransform):
     """Sends lists of ``Outlier`` or ``DeadLetter`` to a Kafka topic; the key tells a consumer what a repeat is.
+
+    How to log in is said by the environment: see ``transforms.sources.security``.
 
     Attributes:
         topic: name of the topic.

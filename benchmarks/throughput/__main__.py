@@ -2,9 +2,10 @@
 
     python -m benchmarks.throughput --posts 1500000 --variant count --source librdkafka --json build/count.json
     python -m benchmarks.throughput --posts 1500000 --suite --json build/throughput.json     # what `make bench` runs
+    python -m benchmarks.throughput --posts 1500000 --peers --json build/peers.json          # what `make bench-peers` runs
 
 Variants: ``raw``, the least work that counting needs, without Beam and Flink; ``count``, the stream's counting alone; ``full``,
-the whole stream. A run has a Kafka, Flink, Postgres and S3 of its own on free ports. Its topic is filled first, so what is
+the whole stream; ``flink-sql`` and ``spark``, the same counting on other engines. A run has a Kafka, Flink, Postgres and S3 of its own on free ports. Its topic is filled first, so what is
 measured is the rate at which posts are processed. The counts of every run must equal those of the posts that were sent.
 """
 
@@ -18,10 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beam_pipelines.stream_options import SOURCES
-from benchmarks.throughput import report
+from benchmarks.throughput import plots, report
 from benchmarks.throughput.job import VARIANTS
+from benchmarks.throughput.peers import engine
+from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload
-from benchmarks.throughput.runs import SUITE, Contender, WrongCountsError, filled_stack, measure, say
+from benchmarks.throughput.runs import PEER_SUITE, SUITE, Contender, WrongCountsError, filled_stack, measure, say
+from local import reset
 from local.settings import StackError
 
 
@@ -34,21 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--posts", type=int, default=1_500_000, help="default: %(default)s")
     parser.add_argument("--vocabulary", type=int, default=100_000, help="different words; default: %(default)s")
-    parser.add_argument("--variant", choices=("raw", *VARIANTS), help="what to measure")
+    parser.add_argument("--variant", choices=("raw", *VARIANTS, *PEERS), help="what to measure")
     parser.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="of count and full; default: %(default)s")
     parser.add_argument("--processes", type=int, default=1, help="of raw; default: %(default)s")
     parser.add_argument("--suite", action="store_true", help="measure every variant, in one run that can be compared")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--peers", action="store_true", help="measure counting and the peers, in one run likewise")
+    parser.add_argument("--json", type=Path, help="write the figures to this file; of several runs, a plot beside it")
     own, options = parser.parse_known_args(arguments)
-    if own.suite == bool(own.variant):
-        parser.error("name a --variant, or --suite for all")
-    source = "" if own.variant == "raw" else own.source
-    contenders = SUITE if own.suite else (Contender(own.variant, source, own.processes),)
+    if own.suite + own.peers + bool(own.variant) != 1:
+        parser.error("name a --variant, or --suite for all of ours, or --peers")
+    source = own.source if own.variant in VARIANTS else ""
+    contenders = SUITE if own.suite else PEER_SUITE if own.peers else (Contender(own.variant, source, own.processes),)
     results = []
     try:
+        engine.install({contender.variant for contender in contenders}, say)
         with filled_stack(Workload(own.posts, own.vocabulary)) as (settings, counts):
             for contender in contenders:
                 say(f"measuring {contender.name}")
+                reset.empty_stores(settings)  # or one run's upserts would find the rows of another
                 results.append(measure(contender, settings, counts, options))
                 say(report.line(results[-1]))
     except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
@@ -56,9 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if own.json:
         own.json.parent.mkdir(parents=True, exist_ok=True)
-        own.json.write_text(json.dumps(results if own.suite else results[0], indent=2) + "\n", encoding="utf-8")
-    if own.suite:
+        own.json.write_text(json.dumps(results[0] if own.variant else results, indent=2) + "\n", encoding="utf-8")
+    if not own.variant:
         print(report.table(results))
+        ratios = report.ratios(results)
+        for name, ratio in ratios.items():
+            print(f"{name}: {ratio:.2f}")
+        if own.json:
+            plots.suite(results, ratios, own.json.with_suffix(".png"))
     return 0
 
 

@@ -73,62 +73,111 @@ def _templates() -> list[tuple[bytes, bytes, bytes, bytes]]:
     return templates
 
 
-def _draw(workload: Workload) -> Iterator[npt.NDArray[np.int64]]:
-    """Draw the words of the posts, in chunks of [posts, words]; a post's repeated words are to be counted once."""
-    rng = np.random.default_rng(workload.seed)
-    weights = 1 / np.arange(1, workload.vocabulary + 1)
-    edges = np.cumsum(weights / weights.sum())
-    for first in range(0, workload.posts, _CHUNK):
-        count = min(_CHUNK, workload.posts - first)
-        yield np.minimum(np.searchsorted(edges, rng.random((count, WORDS_PER_POST))), workload.vocabulary - 1)
+class PostWriter:
+    """Makes posts of numbered words.
+
+    Args:
+        vocabulary: number of different words.
+    """
+
+    def __init__(self, vocabulary: int) -> None:
+        self._templates = _templates()
+        self.words = [word(i) for i in range(vocabulary)]
+
+    def post(self, number: int, text: str, at_ms: int) -> bytes:
+        """Return the post of that number, with a text, at a time in milliseconds since the epoch."""
+        before, between, after, end = self._templates[number % TEMPLATES]
+        return b"%b%d%b%b%b%d.%03d%b" % (
+            before,
+            7_000_000_000_000_000_000 + number,
+            between,
+            text.encode(),
+            after,
+            at_ms // 1000,
+            at_ms % 1000,
+            end,
+        )
+
+
+class Sender:
+    """Sends posts to a topic, as the feed does: zstd, large batches, the record's timestamp is the post's.
+
+    Args:
+        servers: brokers, HOST:PORT[,…].
+        topic: name of the topic.
+        partitions: number of its partitions; posts go to them in turn.
+    """
+
+    def __init__(self, servers: str, topic: str, partitions: int) -> None:
+        self._topic, self._partitions = topic, partitions
+        self._producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "compression.type": "zstd",
+                "linger.ms": 50,
+                "batch.size": 512 * 1024,
+                "queue.buffering.max.kbytes": 131_072,
+            }
+        )
+
+    def send(self, number: int, value: bytes, at_ms: int) -> None:
+        """Hand a post over; waits while too many are on their way."""
+        while True:
+            try:
+                self._producer.produce(self._topic, value, partition=number % self._partitions, timestamp=at_ms)
+            except BufferError:
+                self._producer.poll(0.05)
+            else:
+                return
+
+    def poll(self) -> None:
+        """Let the client take note of what was delivered."""
+        self._producer.poll(0)
+
+    def finish(self) -> None:
+        """Wait until all posts are delivered.
+
+        Raises:
+            RuntimeError: some could not be.
+        """
+        if left := self._producer.flush(120):
+            msg = f"{left} posts were not delivered"
+            raise RuntimeError(msg)
+
+
+def probabilities(vocabulary: int) -> npt.NDArray[np.float64]:
+    """Return the probability of each word of the vocabulary, by Zipf's law."""
+    weights = 1 / np.arange(1, vocabulary + 1)
+    return np.asarray(weights / weights.sum())
+
+
+def draw(rng: np.random.Generator, vocabulary: int, posts: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Draw the words of posts, in chunks of [posts, words]; a post's repeated words are to be counted once."""
+    edges = np.cumsum(probabilities(vocabulary))
+    for first in range(0, posts, _CHUNK):
+        count = min(_CHUNK, posts - first)
+        yield np.minimum(np.searchsorted(edges, rng.random((count, WORDS_PER_POST))), vocabulary - 1)
 
 
 def send(workload: Workload, servers: str, topic: str, partitions: int) -> str:
-    """Send the posts to a topic, as the feed does, and return the checksum of the counts that they must give."""
-    # Like the feed: zstd, large batches, the record's timestamp is the post's.
-    producer = Producer(
-        {
-            "bootstrap.servers": servers,
-            "compression.type": "zstd",
-            "linger.ms": 50,
-            "batch.size": 512 * 1024,
-            "queue.buffering.max.kbytes": 131_072,
-        }
-    )
-    templates, vocabulary = _templates(), [word(i) for i in range(workload.vocabulary)]
+    """Send the posts to a topic, and return the checksum of the counts that they must give."""
+    sender, writer = Sender(servers, topic, partitions), PostWriter(workload.vocabulary)
     window_seconds = workload.windows * WINDOW_SECONDS
     mentions = np.zeros((workload.windows, workload.vocabulary), np.int64)
     number = 0
-    for chunk in _draw(workload):
+    for chunk in draw(np.random.default_rng(workload.seed), workload.vocabulary, workload.posts):
         for numbers in chunk.tolist():
             distinct = set(numbers)
             at_ms = workload.start * 1000 + number * window_seconds * 1000 // workload.posts
             mentions[(at_ms // 1000 - workload.start) // WINDOW_SECONDS, list(distinct)] += 1
-            before, between, after, end = templates[number % TEMPLATES]
-            value = b"%b%d%b%b%b%d.%03d%b" % (
-                before,
-                7_000_000_000_000_000_000 + number,
-                between,
-                " ".join([vocabulary[i] for i in distinct]).encode(),
-                after,
-                at_ms // 1000,
-                at_ms % 1000,
-                end,
-            )
-            while True:
-                try:
-                    producer.produce(topic, value, partition=number % partitions, timestamp=at_ms)
-                    break
-                except BufferError:
-                    producer.poll(0.05)
+            text = " ".join([writer.words[i] for i in distinct])
+            sender.send(number, writer.post(number, text, at_ms), at_ms)
             number += 1
-        producer.poll(0)
-    if left := producer.flush(120):
-        msg = f"{left} posts were not delivered"
-        raise RuntimeError(msg)
+        sender.poll()
+    sender.finish()
     total = 0
     for window, row in enumerate(mentions):
         found = np.flatnonzero(row)
-        pairs = zip((vocabulary[i] for i in found), row[found], strict=True)
+        pairs = zip((writer.words[i] for i in found), row[found], strict=True)
         total += checksum(workload.start + window * WINDOW_SECONDS, pairs)
     return shown(workload.posts, total)

@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beam_pipelines.flink import Cluster
 from beam_pipelines.stream_options import SOURCES
 from benchmarks.throughput import report
+from benchmarks.throughput.checkpoints import Checkpoints, checkpoints_of, running_job
 from benchmarks.throughput.job import VARIANTS
+from benchmarks.throughput.peers import engine
+from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload, send
 from benchmarks.throughput.taps import Read, counted_so_far, read_so_far
 from benchmarks.throughput.usage import Usage
@@ -38,8 +42,8 @@ class Contender:
     """What is measured.
 
     Attributes:
-        variant: ``raw``, ``count`` or ``full``.
-        source: how the stream reads; empty for ``raw``.
+        variant: ``raw``, ``count``, ``full`` or a peer.
+        source: how the stream reads; empty for ``raw`` and peers.
         processes: of ``raw``.
     """
 
@@ -50,6 +54,8 @@ class Contender:
     @property
     def name(self) -> str:
         """What it is called in a report."""
+        if self.variant in PEERS:
+            return self.variant
         return f"raw, {self.processes} processes" if self.variant == "raw" else f"{self.variant}, {self.source}"
 
 
@@ -58,11 +64,17 @@ SUITE = (
     Contender("raw", processes=2),
     *(Contender(variant, source) for variant in VARIANTS for source in SOURCES),
 )
+PEER_SUITE = (
+    Contender("raw", processes=2),
+    *(Contender("count", source) for source in SOURCES),
+    *(Contender(peer) for peer in PEERS),
+)
 
 
 @contextmanager
-def filled_stack(workload: Workload) -> Iterator[tuple[Settings, str]]:
-    """A stack of its own whose topic holds the posts; with the checksum of their counts."""
+def own_stack() -> Iterator[Settings]:
+    """A stack of its own on free ports, empty; its addresses and secrets are in ``os.environ``."""
+    (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-stack-", dir=ROOT / "build"))
     os.environ.update(stack.free_port_environment(folder))
     settings = configuration.load()
@@ -70,11 +82,23 @@ def filled_stack(workload: Workload) -> Iterator[tuple[Settings, str]]:
     try:
         say("starting the stack")
         stack.up(settings)
-        say(f"sending {workload.posts:,} posts")
-        yield settings, send(workload, str(settings.kafka), settings.topic_posts, PARTITIONS)
+        yield settings
     finally:
         stack.down(settings)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def filled_stack(workload: Workload) -> Iterator[tuple[Settings, str]]:
+    """A stack of its own whose topic holds the posts; with the checksum of their counts."""
+    with own_stack() as settings:
+        say(f"sending {workload.posts:,} posts")
+        yield settings, send(workload, str(settings.kafka), settings.topic_posts, PARTITIONS)
+
+
+def usage_of(settings: Settings) -> Usage:
+    """Watch all processes of a stack."""
+    return Usage(int((settings.run_dir / "supervisord.pid").read_text(encoding="utf-8")))
 
 
 def measure(contender: Contender, settings: Settings, counts: str, options: Sequence[str]) -> dict[str, Any]:
@@ -90,13 +114,15 @@ def measure(contender: Contender, settings: Settings, counts: str, options: Sequ
         WrongCountsError: it counted something else.
     """
     posts = int(counts.partition("-")[0])
-    supervisor = int((settings.run_dir / "supervisord.pid").read_text(encoding="utf-8"))
     began = time.time()
-    with Usage(supervisor) as usage:
+    with usage_of(settings) as usage:
         if contender.variant == "raw":
-            reads, found = _run_raw(contender, settings, usage)
+            (reads, found), checkpoints = _run_raw(contender, settings, usage), None
+        elif contender.variant in PEERS:
+            folder = Path(tempfile.mkdtemp(prefix="peer-", dir=settings.stack_dir))
+            (reads, found), checkpoints = engine.run(contender.variant, settings, folder, usage.add), None
         else:
-            reads, found = run_stream(contender, settings, posts, options)
+            reads, found, checkpoints = run_stream(contender, settings, posts, options)
     if found != counts:
         msg = f"{contender.name}: counted {found}, sent {counts}"
         raise WrongCountsError(msg)
@@ -112,6 +138,7 @@ def measure(contender: Contender, settings: Settings, counts: str, options: Sequ
         "peak_rss_mb": usage.peak_bytes >> 20,
         "peak_rss_mb_of_one": {role: size >> 20 for role, size in sorted(usage.peak_of.items())},
         "seconds_to_first_post": round(first - began, 1),
+        "checkpoints": checkpoints.to_json() if checkpoints else None,
         "counts_checksum": found,
         "slices": report.slices(reads),
     }
@@ -149,26 +176,47 @@ def run_stream(
     posts: int,
     options: Sequence[str],
     patience_seconds: float = PATIENCE_SECONDS,
-) -> tuple[list[Read], str]:
-    """Run the stream until all posts are counted; return what was read when, and the checksum of the counts.
+) -> tuple[list[Read], str, Checkpoints]:
+    """Run the stream until all posts are counted.
+
+    Returns:
+        What was read when, the checksum of the counts, and what the checkpoints were like.
 
     Raises:
         WrongCountsError: not all posts were counted in time.
     """
+    with started_stream(contender, settings, options) as taps:
+        found = until_counted(contender, taps, posts, patience_seconds)
+        cluster = Cluster(str(settings.flink))
+        return read_so_far(taps), found, checkpoints_of(cluster, running_job(cluster))
+
+
+@contextmanager
+def started_stream(contender: Contender, settings: Settings, options: Sequence[str]) -> Iterator[Path]:
+    """The stream, from its submission to its end; with the folder of its taps."""
     taps = Path(tempfile.mkdtemp(prefix="taps-", dir=settings.stack_dir))
     command = [sys.executable, "-m", "benchmarks.throughput.job", f"--variant={contender.variant}", f"--taps={taps}"]
     command += ["--runner=FlinkRunner", "--detach", f"--source={contender.source}", *options]
     subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + patience_seconds
     try:
-        while (counted := counted_so_far(taps))[0] < posts:
-            if time.monotonic() > deadline:
-                msg = f"{contender.name}: {counted[0]} of {posts} posts counted after {patience_seconds:.0f} s"
-                raise WrongCountsError(msg)
-            time.sleep(0.5)
-        return read_so_far(taps), counted_so_far(taps)[1]
+        yield taps
     finally:
         reset.cancel_jobs(settings)
+
+
+def until_counted(contender: Contender, taps: Path, posts: int, patience_seconds: float = PATIENCE_SECONDS) -> str:
+    """Wait until so many posts are in closed windows, and return the checksum of their counts.
+
+    Raises:
+        WrongCountsError: they were not in time.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while (counted := counted_so_far(taps))[0] < posts:
+        if time.monotonic() > deadline:
+            msg = f"{contender.name}: {counted[0]} of {posts} posts counted after {patience_seconds:.0f} s"
+            raise WrongCountsError(msg)
+        time.sleep(0.5)
+    return counted[1]
 
 
 def say(line: str) -> None:

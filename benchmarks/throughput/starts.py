@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for start in range(1, own.starts + 1):
             began = time.time()
             try:
-                reads, found = run_stream(contender, settings, 5_000, options, patience_seconds=90)
+                reads, found, _ = run_stream(contender, settings, 5_000, options, patience_seconds=90)
             except WrongCountsError as error:
                 say(f"start {start}: {error}")
                 continue

@@ -18,6 +18,7 @@ _ROLES = {
     "ClusterEntrypoint": "job manager",
     "kafka.Kafka": "kafka",
     "throughput.raw": "raw reader",
+    "peer.jar": "peer",
     "spawn_main": "raw reader",
 }
 

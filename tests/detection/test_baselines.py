@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,8 @@ from detection.baselines import BaselineTable, keyword_hash, keyword_hashes
 
 def table_of(words: list[str]) -> BaselineTable:
     columns = {"level": np.arange(len(words), dtype=np.float32), "shape": np.ones((len(words), 2), np.float32)}
-    return BaselineTable.build(7, "test", keyword_hashes(words), columns, {"trend": np.array([[1.5, 2.5]])})
+    table = BaselineTable.build(7, "test", keyword_hashes(words), columns, {"trend": np.array([[1.5, 2.5]])})
+    return replace(table, names=dict(zip(keyword_hashes(words[:2]).tolist(), words, strict=False)))
 
 
 def test_the_hash_never_changes():
@@ -53,6 +56,7 @@ def test_bytes_round_trip(table):
     again = BaselineTable.from_bytes(table.to_bytes())
     assert (again.version, again.detector) == (table.version, table.detector)
     np.testing.assert_array_equal(again.hashes, table.hashes)
+    assert again.names == table.names
     assert again.columns.keys() == table.columns.keys()
     assert again.pooled.keys() == table.pooled.keys()
     for name, values in table.columns.items():

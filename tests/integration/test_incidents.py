@@ -31,6 +31,7 @@ def scored(
     score: float = 2.0,
     status: str = "",
     shard: int = 0,
+    expected: float = 5.0,
 ) -> ScoredWindow:
     start, posts = START + index * W, 1000 + int(stage)
     none = np.empty(0, np.int64)
@@ -38,8 +39,8 @@ def scored(
     status = status or ("provisional" if stage is Pane.EARLY else "confirmed")
     severity = "none" if status == "retracted" else "medium"
     return ScoredWindow(window, [
-        Outlier(keyword, start, mentions, 5.0, 0.0, 9.0, 1e-9, score, severity, status, 0.0, 45.0, [1], 7,
-                "return_period", int(stage), posts)
+        Outlier(keyword, start, mentions, expected, 0.0, 9.0, 1e-9, score, severity, status, 0.0, mentions - expected,
+                [1], 7, "return_period", int(stage), posts)
         for keyword in keywords
     ])  # fmt: skip
 
@@ -76,6 +77,19 @@ def test_an_incident_is_provisional_until_one_of_its_windows_has_closed(connecti
     assert first[1:] == ("provisional", "open")
     write_scored(connection, [scored(0, "dance")], 2)
     assert rows(connection, "incident_id, status, state") == [(first[0], "confirmed", "open")]
+
+
+def test_surges_and_drops_of_a_keyword_are_incidents_apart(connection: Any) -> None:
+    for i in (0, 1, 4):
+        write_scored(connection, [scored(i, "dance")], 2)
+    for i in (2, 3):
+        write_scored(connection, [scored(i, "dance", mentions=1)], 2)
+    kinds = "keyword, kind, opened_at, last_at, peak_mentions, state"
+    surge, drop = ("dance", "surge", 0, 4, 50, "open"), ("dance", "drop", 2, 3, 1, "open")
+    assert rows(connection, kinds) == [surge, drop]
+    for i in (2, 3):
+        write_scored(connection, [scored(i, "dance", stage=Pane.LATE, mentions=1, status="retracted")], 2)
+    assert rows(connection, kinds) == [surge, ("dance", "drop", 3, 3, 1, "retracted")]
 
 
 def test_a_replay_changes_no_row(connection: Any) -> None:

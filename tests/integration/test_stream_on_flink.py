@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,11 +77,12 @@ def _publish_baselines(tmp_path: Path, detector: Detector) -> None:
     _python("beam_pipelines.stats", "--counts", str(counts), "--totals", str(totals), "--detector", detector.name)
 
 
-def _python(module: str, *arguments: str) -> None:
+def _python(module: str, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{module}: {done.stdout}\n{done.stderr}"
+    return done.stdout.strip()
 
 
 def _until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -124,23 +126,35 @@ def _below_task_manager(stack: Settings) -> tuple[psutil.Process, list[psutil.Pr
     return manager, [child for child in manager.children(recursive=True) if "worker_boot" in " ".join(child.cmdline())]
 
 
-def _kill_nothing(stack: Settings) -> None:
+Submit = Callable[..., object]
+"""Submits the stream; takes further options."""
+
+
+def _kill_nothing(stack: Settings, submit: Submit) -> None:
     """The undisturbed run."""
 
 
-def _kill_task_manager(stack: Settings) -> None:
+def _kill_task_manager(stack: Settings, submit: Submit) -> None:
     _below_task_manager(stack)[0].send_signal(signal.SIGKILL)
 
 
-def _kill_python_worker(stack: Settings) -> None:
+def _kill_python_worker(stack: Settings, submit: Submit) -> None:
     workers = _below_task_manager(stack)[1]
     assert workers, "the task manager has no Python worker"
     workers[0].send_signal(signal.SIGKILL)
 
 
-def _restart_broker(stack: Settings) -> None:
+def _restart_broker(stack: Settings, submit: Submit) -> None:
     """The broker dies; its supervisor starts it again some seconds later."""
     _process(stack, "kafka.Kafka").send_signal(signal.SIGKILL)
+
+
+def _stop_and_resume(stack: Settings, submit: Submit) -> None:
+    """The job is stopped in the middle of the posts; another goes on from its savepoint."""
+    savepoint = _python("beam_pipelines.savepoint")
+    assert savepoint.startswith(f"file:{stack.stack_dir}/savepoints/")
+    assert next(job["state"] for job in Cluster(str(stack.flink)).jobs()) == "FINISHED"
+    submit(f"--savepoint_path={savepoint}")
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -151,6 +165,7 @@ def _restart_broker(stack: Settings) -> None:
         (KeywordDetector(), _kill_task_manager),
         (KeywordDetector(), _kill_python_worker),
         (KeywordDetector(), _restart_broker),
+        (KeywordDetector(), _stop_and_resume),
     ],
 )
 def test_every_post_is_accounted_for(
@@ -159,19 +174,20 @@ def test_every_post_is_accounted_for(
     expected: accounting.Recount,
     tmp_path: Path,
     detector: Detector,
-    disturb: Callable[[Settings], None],
+    disturb: Callable[[Settings, Submit], None],
     source: str,
 ) -> None:
     _publish_baselines(tmp_path, detector)
     topic = TopicConfig(servers=str(empty_stack.kafka), name=empty_stack.topic_posts)
     produce(lines, topic, DeliveryConfig(send_unreadable=True))
-    _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=5",
-            "--checkpointing_interval=3000", f"--detector={detector.name}", f"--source={source}")  # fmt: skip
+    submit = partial(_python, "beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=5",
+                     "--checkpointing_interval=3000", f"--detector={detector.name}", f"--source={source}")  # fmt: skip
+    submit()
     running = [job["name"] for job in Cluster(str(empty_stack.flink)).jobs() if job["state"] == "RUNNING"]
     assert running == ["tiktok-stream"]
 
     _until(_archive_has_begun, "the first posts in the archive")
-    disturb(empty_stack)
+    disturb(empty_stack, submit)
     connection = psycopg2.connect("")
     _until(
         lambda: sum(accounting.counted(connection).values()) >= expected.posts.total(),
@@ -226,6 +242,9 @@ def _check_outliers(connection: Any, expected: accounting.Recount, detector: Det
         if isinstance(detector, KeywordDetector):
             least = detector.least_score(table)
             sure, perhaps = sure & (scores.score >= least + SLACK), scores.score >= least - SLACK
+        silent, _ = detector.drops(window, table, state)
+        clear |= {(keyword, start) for keyword in silent.keywords}
+        possible |= {(keyword, start) for keyword in silent.keywords}
         clear |= {(words[start][i], start) for i in np.flatnonzero(sure)}
         possible |= {(words[start][i], start) for i in np.flatnonzero(perhaps)}
     with connection, connection.cursor() as cursor:
@@ -242,18 +261,19 @@ def _check_outliers(connection: Any, expected: accounting.Recount, detector: Det
 
 
 def _check_incidents(connection: Any, found: set[tuple[str, int]]) -> None:
-    """A day's outliers of a keyword lie within the gap, so they are one incident."""
-    first_and_last = {
-        keyword: (min(starts), max(starts))
-        for keyword in {keyword for keyword, _ in found}
-        for starts in [[start for other, start in found if other == keyword]]
-    }
+    """A day's surges of a keyword lie within the gap, so they are one incident, and its drops another."""
     with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT keyword, extract(epoch FROM window_start)::bigint FROM outliers WHERE excess < 0")
+        drops = set(cursor.fetchall())
         cursor.execute(
-            "SELECT keyword, extract(epoch FROM opened_at)::bigint, extract(epoch FROM last_at)::bigint, status "
+            "SELECT keyword, kind, extract(epoch FROM opened_at)::bigint, extract(epoch FROM last_at)::bigint, status "
             "FROM incidents WHERE state = 'open'"
         )
-        incidents = {keyword: (first, last) for keyword, first, last, status in cursor if status == "confirmed"}
+        incidents = {(keyword, kind): span for keyword, kind, *span, status in cursor if status == "confirmed"}
+    starts: dict[tuple[str, str], list[int]] = {}
+    for keyword, start in found:
+        starts.setdefault((keyword, "drop" if (keyword, start) in drops else "surge"), []).append(start)
+    first_and_last = {key: [min(some), max(some)] for key, some in starts.items()}
     assert incidents == first_and_last
 
 

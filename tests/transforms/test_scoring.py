@@ -224,6 +224,32 @@ def test_a_surge_is_provisional_then_confirmed() -> None:
     ]
 
 
+def silent(stage: Pane, index: int, posts: int = 1000) -> CountedWindow:
+    """A pane in which the most usual keyword, and no other, is missing."""
+    calm = {word: mentions for word, mentions in CALM.items() if word != WORDS[-1]}
+    return CountedWindow(0, stage, batch(TODAY + index * W, posts, calm))
+
+
+def test_a_keyword_that_falls_silent_is_told_of_closed_windows_alone() -> None:
+    panes = [*on_time(1, 2, 3), silent(Pane.ON_TIME, 4), silent(Pane.ON_TIME, 5), silent(Pane.EARLY, 6)]
+    told = run([*panes, silent(Pane.ON_TIME, 6)], KeywordDetector(), TABLE)
+    assert told[-2].outliers == []
+    (drop,) = told[-1].outliers
+    assert (drop.keyword, drop.mentions, drop.status, drop.sample_posts) == (WORDS[-1], 0, "confirmed", [])
+    assert drop.is_drop
+    assert drop.excess == -drop.expected < -20
+    assert drop.p_value < 1e-4
+
+
+def test_late_posts_take_a_drop_back_while_its_window_is_the_newest() -> None:
+    quiet = [*on_time(1, 2, 3), *(silent(Pane.ON_TIME, index) for index in (4, 5, 6))]
+    late = pane(Pane.LATE, 6, 1001)
+    (drop,) = run([*quiet, late], KeywordDetector(), TABLE)[-1].outliers
+    assert (drop.keyword, drop.status, drop.posts) == (WORDS[-1], "retracted", 1001)
+    (stands,) = run([*quiet, silent(Pane.ON_TIME, 7), late], KeywordDetector(), TABLE)[-1].outliers
+    assert (stands.keyword, stands.status, stands.mentions) == (WORDS[-1], "confirmed", CALM[WORDS[-1]])
+
+
 def test_in_a_stream_each_shard_remembers_for_itself() -> None:
     table = ThresholdDetector().fit(HISTORY, 4)
     surge = pane(Pane.EARLY, 1, 100, w30=900)

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from transforms.records import MAX_BATCH, RawBatch
 from transforms.sources.event_time import EventTime
 from transforms.sources.positions import Claim
-from transforms.sources.security import security_settings
+from transforms.sources.security import librdkafka_settings
 
 POLL_SECONDS = 0.1
 """How long to wait for a full batch; what has come by then is passed on."""
@@ -98,7 +98,7 @@ class TopicReader:
                 "queued.max.messages.kbytes": 65_536,
                 "reconnect.backoff.max.ms": 2_000,
                 "error_cb": self._note,
-                **security_settings(os.environ),
+                **librdkafka_settings(os.environ),
             },
             logger=_LOG,
         )

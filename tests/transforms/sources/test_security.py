@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from confluent_kafka import Consumer
+from kafka import KafkaProducer
 
-from transforms.sources.security import SETTINGS, security_settings
+from transforms.sources.security import SETTINGS, kafka_python_settings, librdkafka_settings
+
+LOGIN = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_USERNAME": "reader",
+    "KAFKA_SASL_PASSWORD": "secret",
+}
 
 
 def test_nothing_given_is_a_plain_connection():
-    assert security_settings({"KAFKA_BOOTSTRAP_SERVERS": "x:1", "KAFKA_SASL_PASSWORD": ""}) == {}
+    given = {"KAFKA_BOOTSTRAP_SERVERS": "x:1", "KAFKA_SASL_PASSWORD": ""}
+    assert librdkafka_settings(given) == kafka_python_settings(given) == {}
 
 
 def test_librdkafka_knows_what_is_given():
-    given = {
-        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-        "KAFKA_SASL_USERNAME": "reader",
-        "KAFKA_SASL_PASSWORD": "secret",
-    }
-    settings = security_settings(given)
-    assert set(settings) == {SETTINGS[name] for name in given}
+    settings = librdkafka_settings(LOGIN)
+    assert sorted(settings.values()) == sorted(LOGIN.values())
     Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g", **settings}).close()
+
+
+def test_kafka_python_knows_every_setting():
+    assert {argument for _, argument in SETTINGS.values()} <= KafkaProducer.DEFAULT_CONFIG.keys()
+    assert kafka_python_settings(LOGIN) == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "reader",
+        "sasl_plain_password": "secret",
+    }
