@@ -160,6 +160,25 @@ def test_a_new_incident_appears_by_itself_and_is_announced(open_page: Open, admi
             cursor.execute("DELETE FROM incidents WHERE keyword = 'breaking'")
 
 
+def test_the_first_incident_of_an_empty_list_is_announced(open_page: Open, admin: Any) -> None:
+    answers: list[Any] = []
+    page = open_page("/trends")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        answers.append(response.json())
+        route.fulfill(response=response, json=answers[-1] if len(answers) > 1 else {"items": [], "next_cursor": None})
+
+    page.route("**/api/v1/incidents?*", answer)
+    page.get_by_role("link", name="Now", exact=True).click()
+    page.get_by_text("Nothing unusual right now").wait_for()
+    with admin, admin.cursor() as cursor:
+        cursor.execute("UPDATE incidents SET updated_at = clock_timestamp() WHERE keyword = 'dance'")
+    until(page, "document.getElementById('announce').textContent.includes('new incidents: ')")
+    assert page.locator(".incident").count() == len(answers[-1]["items"])
+
+
 def test_feedback_asks_for_the_token_once(open_page: Open, admin: Any) -> None:
     page = open_page("/", expect_errors=True)
     page.get_by_role("button", name="Useful: ramen", exact=True).click()

@@ -22,13 +22,16 @@ export function address(path, parameters = {}) {
   return `${BASE}${path}${query.size ? `?${query}` : ""}`;
 }
 
+const PATIENCE = 30_000;
+
 export async function call(method, path, { parameters, body, signal } = {}) {
+  const tooLong = AbortSignal.timeout(PATIENCE);
   let response;
   let answer = null;
   try {
     response = await fetch(address(path, parameters), {
       method,
-      signal,
+      signal: signal ? AbortSignal.any([signal, tooLong]) : tooLong,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
     });

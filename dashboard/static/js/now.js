@@ -26,6 +26,7 @@ export async function show(main, { signal, query, go }) {
   const sparks = new Map();
   const asked = new Map(); // when each keyword's sparkline was asked for
   let items = [];
+  let loaded = false;
   let next = null;
   let timer = 0;
 
@@ -48,7 +49,7 @@ export async function show(main, { signal, query, go }) {
   }, signal);
 
   function row(incident) {
-    const spark = h("div", { class: "cell-spark" }, sparks.get(incident.keyword) ?? h("div", { class: "spark-room" }));
+    const spark = h("div", { class: "cell-spark" }, sparks.get(incident.keyword)?.cloneNode(true) ?? h("div", { class: "spark-room" }));
     const own = incident.excess > 0 ? incident.excess / (incident.excess + (incident.tide ?? 0)) : null;
     const label = incident.kind === "drop" ? "drop" : SHAPES[incident.shape] ?? null;
     return h("li", { class: "incident", "data-id": incident.incident_id, "data-severity": incident.severity },
@@ -165,12 +166,12 @@ export async function show(main, { signal, query, go }) {
         const before = new Map(items.map((item) => [item.incident_id, item.updated_at]));
         const changed = page.items.filter((item) => before.get(item.incident_id) !== item.updated_at);
         const newest = Math.max(0, ...before.keys());
-        const known = items.length > 0;
-        const opened = known ? changed.filter((item) => item.state === "open" && item.incident_id > newest) : [];
+        const opened = loaded ? changed.filter((item) => item.state === "open" && item.incident_id > newest) : [];
         items = page.items;
         next = page.next_cursor;
         draw();
-        if (known) for (const item of changed) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
+        if (loaded) for (const item of changed) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
+        loaded = true;
         if (opened.length === 1) announce(`New incident: ${opened[0].keyword}, ${opened[0].severity}.`);
         else if (opened.length) announce(`${opened.length} new incidents: ${opened.map((item) => item.keyword).join(", ")}.`);
         drawSparks(items.filter((item) => changed.includes(item) || !(Date.now() - asked.get(item.keyword) < REFRESH)).map((item) => item.keyword));

@@ -47,7 +47,7 @@ export async function show(main, { signal, query, go }) {
       next = following.next_cursor;
       return next !== null;
     });
-    const against = page.compared_days ? `Usual: what its share of the posts of ${page.compared_days === 1 ? "the day" : `the ${page.compared_days} days`} before makes of this day’s posts.` : "There is no earlier day to compare with yet.";
+    const against = page.compared_days ? `Usual: what its share of the posts of ${page.compared_days === 1 ? "the day" : `the ${page.compared_days} days`} before makes of this day’s posts. Growth: posts over usual, both raised by ten.` : "There is no earlier day to compare with yet.";
     return [h("p", { class: "muted small" }, `${dateText(page.date)}, UTC. ${against}`), frame, more];
   }, { rows: 10 });
 }
@@ -60,7 +60,7 @@ function row(item, i, subject) {
     h("th", { scope: "row" }, name, item.artist && h("span", { class: "muted" }, ` ${item.artist}`)),
     h("td", { class: "number" }, count(item.posts)),
     h("td", { class: "number muted" }, about(item.usual)),
-    h("td", { class: "number" }, item.usual === 0 && badge("new", "accent"), growth),
+    h("td", { class: "number" }, item.usual === 0 && [badge("new", "accent"), " "], growth),
     h("td", { class: "chart-cell" }, columns(item.daily, { label: `Posts of eight days: ${item.daily.map(count).join(", ")}` })),
     subject !== "keywords" && h("td", { class: "number" }, compact(item.engagement)));
 }
