@@ -20,11 +20,11 @@ from confluent_kafka.admin import (
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from beam_pipelines import preflight
-from beam_pipelines.errors import UserError
 from feed.topic import BrokerError, Topic, TopicConfig
 from local import kafka
 from local.part import Launch, Part, Say
 from local.settings import Settings
+from programs.errors import UserError
 from tests.feed.servers import Server, free_port
 from transforms.dead_letters import DeadLetter, Reason
 from transforms.sinks import _WriteToTopicFn
