@@ -139,8 +139,11 @@ class Cluster:
         while self.state(job_id) not in TERMINAL_STATES:
             time.sleep(0.3)
 
-    def stop_with_savepoint(self, job_id: str, directory: str = "") -> str:
-        """Take a savepoint of a job, stop the job, and wait until both is done; the job runs on if there can be none.
+    def cancel_with_savepoint(self, job_id: str, directory: str = "") -> str:
+        """Take a savepoint of a job, cancel the job, and wait until both is done; the job runs on if there can be none.
+
+        Not Flink's "stop": Beam's sources, when they end, tell the steps behind them that event time is over, and these
+        would close every open window.
 
         Args:
             job_id: the job.
@@ -152,11 +155,10 @@ class Cluster:
         Raises:
             UserError: Flink could not take it; the message holds its reason.
         """
-        # Without draining: a drained job has told its sinks that event time is over.
-        body = {"drain": False, **({"targetDirectory": directory} if directory else {})}
-        path = f"/jobs/{quote(job_id)}"
-        trigger = self.get(f"{path}/stop", "POST", body)["request-id"]
-        while (answer := self.get(f"{path}/savepoints/{quote(trigger)}"))["status"]["id"] != "COMPLETED":
+        body = {"cancel-job": True, **({"target-directory": directory} if directory else {})}
+        path = f"/jobs/{quote(job_id)}/savepoints"
+        trigger = self.get(path, "POST", body)["request-id"]
+        while (answer := self.get(f"{path}/{quote(trigger)}"))["status"]["id"] != "COMPLETED":
             time.sleep(0.5)
         if "location" not in answer["operation"]:
             reason = "\n".join(answer["operation"]["failure-cause"]["stack-trace"].splitlines()[:12])

@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
         msg = f"{len(running)} jobs named {options.job_name!r} run at {cluster.url}, expected one: see --job_name"
         raise UserError(msg)
     print(f"stopping {options.job_name} with a savepoint …", file=sys.stderr, flush=True)
-    print(cluster.stop_with_savepoint(running[0], options.directory))
+    print(cluster.cancel_with_savepoint(running[0], options.directory))
     return 0
 
 

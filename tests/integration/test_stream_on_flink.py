@@ -153,7 +153,7 @@ def _stop_and_resume(stack: Settings, submit: Submit) -> None:
     """The job is stopped in the middle of the posts; another goes on from its savepoint."""
     savepoint = _python("beam_pipelines.savepoint")
     assert savepoint.startswith(f"file:{stack.stack_dir}/savepoints/")
-    assert next(job["state"] for job in Cluster(str(stack.flink)).jobs()) == "FINISHED"
+    assert next(job["state"] for job in Cluster(str(stack.flink)).jobs()) == "CANCELED"
     submit(f"--savepoint_path={savepoint}")
 
 
