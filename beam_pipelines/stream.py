@@ -168,6 +168,8 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
     check_known(argv)
     on_flink = flink.wants_flink(argv)
     arguments = flink.with_defaults(argv) if on_flink else list(argv)
+    if on_flink and flink.option(argv, "source") == "librdkafka":
+        arguments.append(flink.AT_ONCE)
     options = PipelineOptions(arguments)
     config = StreamConfig.of(options)
     if not on_flink:

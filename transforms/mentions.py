@@ -12,9 +12,9 @@ most engagement are kept. How posts were cut into bundles leaves no trace.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -35,6 +35,9 @@ MAX_SAMPLES = 3
 """Posts kept as examples of a keyword in a window."""
 
 DEFAULT_SHARDS = 32
+
+MAX_PIECES = 1 << 18
+"""Different pieces of texts that a worker remembers; when there are more it forgets them all, between two bundles."""
 
 _MAX_ENGAGEMENT = 2**32 - 1
 
@@ -112,12 +115,14 @@ class _Ranking:
         place: place of each post, from 0; each has its own, a post's copies stand side by side, [p].
         ids: ids in the order of the places, [p].
         engagement: in the order of the places, the most of a post's copies, [p].
+        has_copies: whether any post came twice.
     """
 
     def __init__(self, ids: npt.NDArray[np.int64], engagement: npt.NDArray[np.int64]) -> None:
         engagement = np.minimum(engagement, _MAX_ENGAGEMENT)
         unique, copies_of = np.unique(ids, return_inverse=True)
-        if len(unique) < len(ids):
+        self.has_copies = len(unique) < len(ids)
+        if self.has_copies:
             most = np.zeros(len(unique), np.int64)
             np.maximum.at(most, copies_of, engagement)
             engagement = most[copies_of]
@@ -125,9 +130,6 @@ class _Ranking:
         self.place = np.empty(len(ids), np.int64)
         self.place[order] = np.arange(len(ids))
         self.ids, self.engagement = ids[order], engagement[order]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class _Mentions:
@@ -141,19 +143,23 @@ class _Mentions:
 
     def __init__(self, keyword: npt.NDArray[np.int64], post: npt.NDArray[np.int64], ranking: _Ranking) -> None:
         # One integer per mention sorts by keyword, then by the post's place, many times faster than lexsort.
-        keys = np.sort(keyword * len(ranking) + ranking.place[post])
-        self.keyword, self.place = np.divmod(keys[np.diff(keys, prepend=-1) > 0], max(len(ranking), 1))
+        bits = len(ranking.ids).bit_length()
+        repeated = np.sort(keyword << bits | ranking.place[post])
+        keys = repeated[np.diff(repeated, prepend=-1) > 0]
+        self.keyword, self._place = keys >> bits, keys & ((1 << bits) - 1)
         self._ranking = ranking
 
     def samples(self) -> _Samples:
         """Choose each keyword's posts with the most engagement."""
-        ids = self._ranking.ids[self.place]
-        new = (np.diff(self.keyword, prepend=-1) > 0) | (np.diff(ids, prepend=-1) != 0)
-        keyword, place = self.keyword[new], self.place[new]
+        keyword, place, ids = self.keyword, self._place, self._ranking.ids
+        if self._ranking.has_copies:
+            of_post = ids[place]
+            new = (np.diff(keyword, prepend=-1) > 0) | (np.diff(of_post, prepend=-1) != 0)
+            keyword, place = keyword[new], place[new]
         first = np.flatnonzero(np.diff(keyword, prepend=-1))
-        kept = np.arange(len(keyword)) - np.repeat(first, np.diff(first, append=len(keyword))) < MAX_SAMPLES
-        place = place[kept]
-        return _Samples(keyword[kept], self._ranking.ids[place], self._ranking.engagement[place])
+        kept = np.minimum(np.diff(first, append=len(keyword)), MAX_SAMPLES)
+        row = np.repeat(first - (np.cumsum(kept) - kept), kept) + np.arange(kept.sum())
+        return _Samples(keyword[row], ids[place[row]], self._ranking.engagement[place[row]])
 
 
 class _Samples(NamedTuple):
@@ -183,40 +189,70 @@ class _Vocabulary(defaultdict[str, int]):
         self.default_factory = self.__len__
 
 
-class _Texts:
-    """The texts of some posts as numbers of their pieces: what a piece stands for is asked once, not at each mention."""
+class _Lexicon:
+    """What the pieces of texts stand for, by number: asked once per piece, not at each mention, nor in each bundle.
 
-    def __init__(self) -> None:
-        self._pieces = _Vocabulary()
-        self._piece: list[npt.NDArray[np.int64]] = []
-        self._pieces_per_post: list[int] = []
+    Args:
+        shards: number of shards.
 
-    def add(self, texts: Iterable[str]) -> None:
-        """Take the texts of further posts."""
-        split = list(map(pieces, texts))
-        self._pieces_per_post.extend(map(len, split))
-        self._piece.append(np.fromiter(map(self._pieces.__getitem__, chain.from_iterable(split)), np.int64))
+    Attributes:
+        pieces: number of each piece.
+        keywords: the keywords, by number.
+        shard: shard of each keyword.
+    """
 
-    def mentions(self) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the distinct keywords; and for each keyword that a piece stands for, indices of keyword and post, [m]."""
-        vocabulary = _Vocabulary()
-        meant = list(map(keywords_of_piece, self._pieces))
-        # The keywords of all pieces in one row, those of piece i from starts[i] on.
-        row = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(meant)), np.int64)
-        lengths = np.fromiter(map(len, meant), np.int64, len(meant))
-        starts = np.cumsum(lengths) - lengths
-        piece = np.concatenate(self._piece)
-        post = np.repeat(np.arange(len(self._pieces_per_post)), self._pieces_per_post)
-        repeats = lengths[piece]
-        before = np.cumsum(repeats) - repeats
-        keyword = row[np.repeat(starts[piece] - before, repeats) + np.arange(repeats.sum())]
-        return list(vocabulary), keyword, np.repeat(post, repeats)
+    def __init__(self, shards: int) -> None:
+        self._shards = np.uint64(shards)
+        self.pieces = _Vocabulary()
+        self.keywords: list[str] = []
+        self.shard: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._numbers = _Vocabulary()
+        # Piece i stands for so many keywords, from that place of the row on.
+        self._counts: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._starts: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._row: npt.NDArray[np.int64] = np.empty(0, np.int64)
+
+    def stand_for(self, piece: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return for each keyword that the pieces stand for its number, and the index of its piece in the argument."""
+        self._learn()
+        counts = self._counts[piece]
+        index = np.flatnonzero(counts)
+        keyword = self._row[self._starts[piece[index]]]
+        # Few pieces stand for several keywords: the others have been seen to.
+        several = np.flatnonzero(counts > 1)
+        if not len(several):
+            return keyword, index
+        more = counts[several] - 1
+        nth = np.arange(1, more.sum() + 1) - np.repeat(np.cumsum(more) - more, more)
+        again = np.repeat(several, more)
+        return np.append(keyword, self._row[self._starts[piece[again]] + nth]), np.append(index, again)
+
+    def _learn(self) -> None:
+        """Look at the pieces that are new."""
+        new = list(islice(self.pieces, len(self._counts), None))
+        if not new:
+            return
+        meant = list(map(keywords_of_piece, new))
+        row = np.fromiter(map(self._numbers.__getitem__, chain.from_iterable(meant)), np.int64)
+        counts = np.fromiter(map(len, meant), np.int64, len(meant))
+        self._starts = np.append(self._starts, len(self._row) + np.cumsum(counts) - counts)
+        self._counts = np.append(self._counts, counts)
+        self._row = np.append(self._row, row)
+        words = list(islice(self._numbers, len(self.keywords), None))
+        self.keywords += words
+        self.shard = np.append(self.shard, (keyword_hashes(words) % self._shards).astype(np.int64))
 
 
 class MentionCounter:
-    """Counts posts into one ``MentionBatch`` per window."""
+    """Counts posts into one ``MentionBatch`` per window and shard.
 
-    def __init__(self) -> None:
+    Args:
+        shards: number of shards; a keyword's is its hash, modulo their number.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._lexicon = _Lexicon(shards)
         self._windows: defaultdict[int, _OpenWindow] = defaultdict(_OpenWindow)
 
     def add(self, posts: Sequence[CountedPost]) -> None:
@@ -224,32 +260,48 @@ class MentionCounter:
         starts = [post.window_start for post in posts]
         for start in set(starts):
             some = posts if starts.count(start) == len(posts) else list(compress(posts, map(start.__eq__, starts)))
-            self._windows[start].add(some)
+            self._windows[start].add(some, self._lexicon.pieces)
 
-    def drain(self) -> list[MentionBatch]:
-        """Return what was counted, a batch per window, and start afresh."""
-        batches = [window.close(start) for start, window in self._windows.items()]
+    def drain(self) -> Iterator[list[MentionBatch]]:
+        """Yield what was counted, for each window the batches of its shards, empty ones too; and start afresh."""
+        for start, window in self._windows.items():
+            yield window.close(start, self._lexicon, self._shards)
         self._windows.clear()
-        return batches
+        if len(self._lexicon.pieces) > MAX_PIECES:
+            self._lexicon = _Lexicon(self._shards)
 
 
 class _OpenWindow:
     def __init__(self) -> None:
-        self._texts = _Texts()
+        self._piece: list[npt.NDArray[np.int64]] = []
+        self._pieces_per_post: list[int] = []
         self._post_ids: list[int] = []
         self._engagement: list[int] = []
 
-    def add(self, posts: Sequence[CountedPost]) -> None:
-        self._texts.add([post.item.text or "" for post in posts])
-        self._post_ids.extend([post.post_id for post in posts])
-        self._engagement.extend([min(max(post.engagement, 0), _MAX_ENGAGEMENT) for post in posts])
+    def add(self, posts: Sequence[CountedPost], numbers: _Vocabulary) -> None:
+        split = [pieces(post.item.text or "") for post in posts]
+        lengths = list(map(len, split))
+        self._pieces_per_post += lengths
+        numbered = map(numbers.__getitem__, chain.from_iterable(split))
+        self._piece.append(np.fromiter(numbered, np.int64, sum(lengths)))
+        self._post_ids += [post.post_id for post in posts]
+        self._engagement += [post.engagement for post in posts]
 
-    def close(self, window_start: int) -> MentionBatch:
-        keywords, keyword, post = self._texts.mentions()
-        ranking = _Ranking(np.array(self._post_ids, np.int64), np.array(self._engagement, np.int64))
-        mentions = _Mentions(keyword, post, ranking)
-        counts = np.bincount(mentions.keyword, minlength=len(keywords))
-        return _batch(window_start, len(self._post_ids), keywords, counts, mentions.samples())
+    def close(self, window_start: int, lexicon: _Lexicon, shards: int) -> list[MentionBatch]:
+        number, index = lexicon.stand_for(np.concatenate(self._piece))
+        post = np.repeat(np.arange(len(self._pieces_per_post)), self._pieces_per_post)[index]
+        # By way of floats, which hold any number and are exact up to the cap.
+        engagement = np.clip(np.array(self._engagement, np.float64), 0, _MAX_ENGAGEMENT).astype(np.int64)
+        ranking = _Ranking(np.array(self._post_ids, np.int64), engagement)
+        # The window's own keywords, in the order of their shards.
+        used = np.flatnonzero(np.bincount(number, minlength=len(lexicon.keywords)))
+        used = used[np.argsort(lexicon.shard[used], kind="stable")]
+        row = np.empty(len(lexicon.keywords), np.int64)
+        row[used] = np.arange(len(used))
+        mentions = _Mentions(row[number], post, ranking)
+        keywords = [lexicon.keywords[i] for i in used.tolist()]
+        whole = _batch(window_start, len(self._post_ids), keywords, np.bincount(mentions.keyword), mentions.samples())
+        return _cut(whole, np.bincount(lexicon.shard[used], minlength=shards))
 
 
 def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
@@ -277,30 +329,26 @@ def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
     return _batch(batches[0].window_start, posts, list(vocabulary), mentions, samples)
 
 
-def split_by_shard(batch: MentionBatch, shards: int) -> Iterator[tuple[int, MentionBatch]]:
-    """Split a batch by the hash of the keyword; yields every shard, an empty one too."""
-    shard = (keyword_hashes(batch.keywords) % np.uint64(shards)).astype(np.int64)
-    order = np.argsort(shard, kind="stable")
-    ends = np.cumsum(np.bincount(shard, minlength=shards))
-    sample_shard = np.repeat(shard, batch.sample_counts)
-    sample_order = np.argsort(sample_shard, kind="stable")
-    sample_ends = np.cumsum(np.bincount(sample_shard, minlength=shards))
+def _cut(batch: MentionBatch, lengths: npt.NDArray[np.int64]) -> list[MentionBatch]:
+    """Cut a batch into batches of so many keywords each."""
+    ends = np.cumsum(lengths)
+    sample_ends = np.append(0, np.cumsum(batch.sample_counts, dtype=np.int64))[ends]
+    parts = []
     start = sample_start = 0
-    for i in range(shards):
-        rows, sample_rows = order[start : ends[i]], sample_order[sample_start : sample_ends[i]]
-        start, sample_start = ends[i], sample_ends[i]
-        yield (
-            i,
+    for end, sample_end in zip(ends.tolist(), sample_ends.tolist(), strict=True):
+        parts.append(
             MentionBatch(
                 batch.window_start,
                 batch.posts,
-                tuple(batch.keywords[row] for row in rows),
-                batch.mentions[rows],
-                batch.sample_counts[rows],
-                batch.sample_ids[sample_rows],
-                batch.sample_engagement[sample_rows],
-            ),
+                batch.keywords[start:end],
+                batch.mentions[start:end],
+                batch.sample_counts[start:end],
+                batch.sample_ids[sample_start:sample_end],
+                batch.sample_engagement[sample_start:sample_end],
+            )
         )
+        start, sample_start = end, sample_end
+    return parts
 
 
 class _CountMentionsFn(beam.DoFn):
@@ -310,20 +358,20 @@ class _CountMentionsFn(beam.DoFn):
         self._mentions = Metrics.counter("CountMentions", "mentions")
         self._batches = Metrics.counter("CountMentions", "batches")
 
-    def start_bundle(self) -> None:
-        self._counter = MentionCounter()
+    def setup(self) -> None:
+        self._counter = MentionCounter(self._shards)
 
     def process(self, element: list[CountedPost]) -> None:
         self._counter.add(element)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for batch in self._counter.drain():
-            self._posts.inc(batch.posts)
-            self._mentions.inc(int(batch.mentions.sum()))
-            self._batches.inc(self._shards)
-            timestamp = Timestamp(batch.window_start)
-            for shard in split_by_shard(batch, self._shards):
-                yield WindowedValue(shard, timestamp, (GlobalWindow(),))
+        for shards in self._counter.drain():
+            self._posts.inc(shards[0].posts)
+            self._mentions.inc(sum(int(batch.mentions.sum()) for batch in shards))
+            self._batches.inc(len(shards))
+            timestamp = Timestamp(shards[0].window_start)
+            for keyed in enumerate(shards):
+                yield WindowedValue(keyed, timestamp, (GlobalWindow(),))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import apache_beam as beam
 
@@ -17,6 +17,15 @@ class Packed(Protocol):
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Unpack what ``to_bytes`` packed."""
+        ...
+
+
+@runtime_checkable
+class Weighed(Protocol):
+    """An element that knows about how many bytes it packs to: of large elements, of which few are ever packed."""
+
+    def packed_size(self) -> int:
+        """Return about how many bytes ``to_bytes`` has."""
         ...
 
 
@@ -37,6 +46,10 @@ class PackedCoder(beam.coders.Coder):
     def decode(self, encoded: bytes) -> Packed:
         """Unpack one element."""
         return self._packed.from_bytes(encoded)
+
+    def estimate_size(self, value: Packed) -> int:
+        """Return about how many bytes an element has. Beam asks at many an element, for its metrics alone."""
+        return value.packed_size() if isinstance(value, Weighed) else len(value.to_bytes())
 
     def is_deterministic(self) -> bool:
         """Equal batches may list their keywords in another order, so none of these can be a key."""

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from detection.counts import WINDOW_SECONDS
 from transforms.dead_letters import DeadLetter, Reason
+from transforms.packing import register
 from transforms.records import RawBatch
 
 MAX_POST_ID = 2**63 - 1
@@ -56,17 +57,22 @@ class Music(Struct, rename="camel", gc=False):
     author_name: str | None = None
 
 
-class Item(Struct, rename="camel", gc=False):
-    """``itemInfos``, as far as it is used."""
+class CountedItem(Struct, rename="camel", gc=False):
+    """``itemInfos``, as far as counting uses it."""
 
     id: str
     text: str | None = None
-    create_time: str | None = None
-    author_id: str | None = None
-    music_id: str | None = None
     comment_count: int | None = None
     digg_count: int | None = None
     share_count: int | None = None
+
+
+class Item(CountedItem, rename="camel", gc=False):
+    """``itemInfos``, as far as it is used."""
+
+    create_time: str | None = None
+    author_id: str | None = None
+    music_id: str | None = None
 
 
 class CountedPost(Struct, gc=False):
@@ -77,7 +83,7 @@ class CountedPost(Struct, gc=False):
         time_stamp: event time, epoch seconds; injected by the producer.
     """
 
-    item: Item = msgspec.field(name="itemInfos")
+    item: CountedItem = msgspec.field(name="itemInfos")
     time_stamp: float
 
     @property
@@ -98,15 +104,39 @@ class CountedPost(Struct, gc=False):
         return seconds - seconds % WINDOW_SECONDS
 
 
+class CountedPosts(list[CountedPost]):
+    """The posts of a batch."""
+
+    def to_bytes(self) -> bytes:
+        """Pack for the wire; counting follows in the same process, where none is packed."""
+        return msgspec.msgpack.encode(list(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CountedPosts:
+        """Unpack what ``to_bytes`` packed."""
+        return cls(_unpack(data))
+
+    def packed_size(self) -> int:
+        """Return about how many bytes it packs to."""
+        return 200 * len(self)
+
+
+_unpack = msgspec.msgpack.Decoder(list[CountedPost]).decode
+register(CountedPosts)
+
+
 class Post(CountedPost, gc=False):
     """One TikTok post.
 
     Attributes:
+        item: as in ``CountedPost``, with more of it.
         author: who posted it.
         challenges: the challenges that it takes part in.
         music: its sound.
     """
 
+    item: Item = msgspec.field(name="itemInfos")
+    time_stamp: float
     author: Author | None = msgspec.field(name="authorInfos", default=None)
     challenges: list[Challenge] | None = msgspec.field(name="challengeInfoList", default=None)
     music: Music | None = msgspec.field(name="musicInfos", default=None)
@@ -167,7 +197,7 @@ def decode_post(raw: bytes, timestamp_ms: int) -> Post:
                 counted = None
             if counted is None:
                 raise
-            post = Post(counted.item, counted.time_stamp)
+            post = Post(Item(**msgspec.structs.asdict(counted.item)), counted.time_stamp)
     _check(post, timestamp_ms)
     return post
 
@@ -283,13 +313,13 @@ def _is_utf8(raw: bytes) -> bool:
 class DecodedBatch(NamedTuple):
     """What became of a ``RawBatch``."""
 
-    posts: list[CountedPost]
+    posts: CountedPosts
     dead: list[DeadLetter]
 
 
 def decode_batch(batch: RawBatch) -> DecodedBatch:
     """Decode of every record of a batch what counting needs; each is in ``posts`` or in ``dead``, in their order."""
-    posts: list[CountedPost] = []
+    posts = CountedPosts()
     dead: list[DeadLetter] = []
     for i, (raw, timestamp_ms) in enumerate(zip(batch.values, batch.timestamps_ms, strict=True)):
         try:
@@ -322,11 +352,12 @@ class _DecodePostsFn(beam.DoFn):
 
 @dataclass
 class DecodePosts(beam.PTransform):
-    """``RawBatch`` → ``list[CountedPost]`` under ``POSTS``, ``list[DeadLetter]`` under ``DEAD``."""
+    """``RawBatch`` → ``CountedPosts`` under ``POSTS``, ``list[DeadLetter]`` under ``DEAD``."""
 
     POSTS: ClassVar[str] = "posts"
     DEAD: ClassVar[str] = "dead"
 
     def expand(self, batches: beam.PCollection[RawBatch]) -> beam.pvalue.DoOutputsTuple:
         """Decode each batch; counts posts and dead letters, these by reason too."""
-        return batches | "Decode" >> beam.ParDo(_DecodePostsFn()).with_outputs(self.DEAD, main=self.POSTS)
+        decode = beam.ParDo(_DecodePostsFn()).with_output_types(CountedPosts)
+        return batches | "Decode" >> decode.with_outputs(self.DEAD, main=self.POSTS)

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import apache_beam as beam
+import msgspec
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.packing import register
 
 MAX_BATCH = 2_000
 """Posts in a batch: about 6 MB of raw JSON."""
@@ -59,6 +62,23 @@ class RawBatch(NamedTuple):
     def next_offset(self) -> int:
         """The offset that follows the last record."""
         return self.first_offset + len(self.values)
+
+    def to_bytes(self) -> bytes:
+        """Pack for the wire; on Flink all that takes raw posts is in one process, and none is packed."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RawBatch:
+        """Unpack what ``to_bytes`` packed."""
+        return cls(*_unpack(data))
+
+    def packed_size(self) -> int:
+        """Return about how many bytes it packs to."""
+        return sum(map(len, self.values))
+
+
+_unpack = msgspec.msgpack.Decoder(tuple[str, int, int, list[int], list[bytes]]).decode
+register(RawBatch)
 
 
 class RecordBatcher:

@@ -8,8 +8,8 @@ Scripts without spaces: a run of Han or Hiragana becomes its overlapping charact
 does; a run of Thai, Lao, Khmer or Burmese becomes overlapping trigrams of grapheme clusters (about a syllable and a
 half). Hashtags stay whole, for their author has marked their ends.
 
-This is the hot path: a text is split at white space, and what a piece stands for is remembered, for pieces repeat. Only a
-new piece is looked at by expressions.
+This is the hot path: a text is split at white space, and what a piece stands for is remembered, here or by the caller, for
+pieces repeat. Only a new piece is looked at by expressions.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def tokenise(text: str) -> frozenset[str]:
     >>> sorted(tokenise("New #Dance with @friend, DANCE! https://example.org 2020 😂👍🏽"))
     ['dance', '👍', '😂']
     """
-    return _NOTHING.union(*map(keywords_of_piece, pieces(text)))
+    return _NOTHING.union(*map(_remembered, pieces(text)))
 
 
 def pieces(text: str) -> list[str]:
@@ -80,7 +80,6 @@ def pieces(text: str) -> list[str]:
 _NOTHING: frozenset[str] = frozenset()
 
 
-@lru_cache(maxsize=1 << 18)
 def keywords_of_piece(piece: str) -> frozenset[str]:
     """Return the keywords that one piece of a text stands for; most often one, none for a stop word.
 
@@ -89,6 +88,9 @@ def keywords_of_piece(piece: str) -> frozenset[str]:
     """
     tokens = (_ASCII_TOKENS if piece.isascii() else _TOKENS).findall(piece)
     return _NOTHING.union(*map(keywords_of, tokens))
+
+
+_remembered = lru_cache(maxsize=1 << 18)(keywords_of_piece)
 
 
 def keywords_of(token: str) -> frozenset[str]:

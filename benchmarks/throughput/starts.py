@@ -1,4 +1,4 @@
-"""Start the stream again and again, and see that it reads each time.
+"""Start the stream again and again, and see that it reads each time, and with as many processes as there are partitions.
 
     python -m benchmarks.throughput.starts --starts 30
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from beam_pipelines.stream_options import SOURCES
 from benchmarks.throughput.posts import Workload
-from benchmarks.throughput.runs import Contender, WrongCountsError, filled_stack, run_stream, say
+from benchmarks.throughput.runs import PARTITIONS, Contender, WrongCountsError, filled_stack, run_stream, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,12 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"start {start}: {error}")
                 continue
             waits.append(min(read.began for read in reads) - began)
+            processes = len({read.process for read in reads})
             right = "right" if found == counts else f"counted {found}, sent {counts}"
-            say(f"start {start}: first post after {waits[-1]:.1f} s, {right}")
-            if found != counts:
+            say(f"start {start}: first post after {waits[-1]:.1f} s, {processes} processes, {right}")
+            if found != counts or processes != PARTITIONS:
                 waits.pop()
     print(
-        f"{len(waits)} of {own.starts} starts read everything; first post after {sum(waits) / len(waits):.1f} s (mean), "
+        f"{len(waits)} of {own.starts} starts read everything, in {PARTITIONS} processes; first post after {sum(waits) / len(waits):.1f} s (mean), "
         f"{max(waits):.1f} s (most)"
     )
     return 0 if len(waits) == own.starts else 1

@@ -6,6 +6,7 @@ Each tap appends lines to a file of its own; a folder holds the files of all wor
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class _CountReadFn(beam.DoFn):
 
     def finish_bundle(self) -> None:
         if self._posts:
-            line = {"began": self._began, "ended": time.time(), "posts": self._posts}
+            line = {"began": self._began, "ended": time.time(), "posts": self._posts, "process": os.getpid()}
             _append(self._folder, "read", self._name, line)
 
 
@@ -65,7 +66,7 @@ class _NoteCountsFn(beam.DoFn):
 
 def count_read(folder: str) -> beam.ParDo:
     """Pass batches on and note, for each bundle, when it began and ended and how many posts it had."""
-    return beam.ParDo(_CountReadFn(folder))
+    return beam.ParDo(_CountReadFn(folder)).with_output_types(RawBatch)
 
 
 def note_counts(folder: str, shards: int) -> beam.ParDo:
@@ -75,11 +76,12 @@ def note_counts(folder: str, shards: int) -> beam.ParDo:
 
 @dataclass(frozen=True)
 class Read:
-    """A bundle that was read: epoch seconds, and posts."""
+    """A bundle that was read: epoch seconds, posts, and the number of the process that read it."""
 
     began: float
     ended: float
     posts: int
+    process: int = 0
 
 
 def read_so_far(folder: Path) -> list[Read]:

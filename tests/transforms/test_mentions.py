@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.baselines import keyword_hash
+from transforms import mentions
 from transforms.mentions import (
     MAX_SAMPLES,
     MentionBatch,
     MentionCounter,
     merge_mentions,
-    split_by_shard,
 )
 from transforms.packing import PackedCoder
 from transforms.posts import Item, Post
@@ -32,7 +32,7 @@ CAP = 2**32 - 1
 def make(post_id: int, engagement: int | None = 0, time_stamp: float = START, text: str | None = None) -> Post:
     """Make a post; its text follows from its id, so that a post which came twice has one text."""
     text = TEXTS[post_id * 37 % 64] if text is None else text
-    return Post(Item(str(post_id), text=text, digg_count=engagement), time_stamp)
+    return Post(Item(id=str(post_id), text=text, digg_count=engagement), time_stamp)
 
 
 POSTS = st.lists(
@@ -45,10 +45,15 @@ ANYTIME = st.lists(
 )
 
 
-def count(posts: list[Post]) -> MentionBatch:
-    counter = MentionCounter()
+def count_in_shards(posts: list[Post], shards: int) -> list[MentionBatch]:
+    counter = MentionCounter(shards)
     counter.add(posts)
-    (batch,) = counter.drain()
+    (batches,) = counter.drain()
+    return batches
+
+
+def count(posts: list[Post]) -> MentionBatch:
+    (batch,) = count_in_shards(posts, 1)
     return batch
 
 
@@ -87,10 +92,10 @@ def test_counting_equals_a_naive_count(posts):
 
 @given(ANYTIME)
 def test_posts_are_counted_in_the_window_of_their_time(posts):
-    counter = MentionCounter()
+    counter = MentionCounter(1)
     counter.add(posts)
-    batches = counter.drain()
-    assert counter.drain() == []
+    batches = [batch for (batch,) in counter.drain()]
+    assert list(counter.drain()) == []
     starts = {int(post.time_stamp // 900) * 900 for post in posts}
     assert sorted(batch.window_start for batch in batches) == sorted(starts)
     for batch in batches:
@@ -136,26 +141,40 @@ def test_only_batches_of_one_window_are_merged():
 
 
 @given(POSTS.filter(bool), st.integers(1, 9))
-def test_shards_partition_a_batch(posts, shards):
-    batch = count(posts)
-    parts = list(split_by_shard(batch, shards))
-    assert [shard for shard, _ in parts] == list(range(shards))
+def test_shards_partition_the_keywords(posts, shards):
+    parts = count_in_shards(posts, shards)
+    assert len(parts) == shards
     together: dict[str, object] = {}
-    for shard, part in parts:
+    for shard, part in enumerate(parts):
         start, total, rows = content(part)
         assert (start, total) == (START, len(posts))
         assert all(keyword_hash(word) % shards == shard for word in rows)
         assert not together.keys() & rows.keys()
         together |= rows
-    assert (START, len(posts), together) == content(batch)
+    assert (START, len(posts), together) == naive(posts)
 
 
 @given(POSTS.filter(bool), POSTS.filter(bool), st.integers(1, 5))
-def test_splitting_and_merging_can_change_places(a, b, shards):
-    whole = split_by_shard(merge_mentions([count(a), count(b)]), shards)
-    parts = zip(split_by_shard(count(a), shards), split_by_shard(count(b), shards), strict=True)
-    for (shard, there), ((_, x), (_, y)) in zip(whole, parts, strict=True):
-        assert content(there) == content(merge_mentions([x, y])), shard
+def test_counting_and_merging_can_change_places(a, b, shards):
+    whole = count_in_shards(a + b, shards)
+    parts = zip(count_in_shards(a, shards), count_in_shards(b, shards), strict=True)
+    for there, (x, y) in zip(whole, parts, strict=True):
+        assert content(there) == content(merge_mentions([x, y]))
+
+
+@pytest.mark.parametrize("remembered", [0, 1000])
+def test_what_is_remembered_from_bundle_to_bundle_leaves_no_trace(monkeypatch, remembered):
+    monkeypatch.setattr(mentions, "MAX_PIECES", remembered)
+    counter = MentionCounter(2)
+    texts = ["dance ramen", "ramen,tokyo dance", "", "new,words,in-one-piece", "dance"]
+    for i, text in enumerate(texts):
+        posts = [make(2 * i + 1, text=text), make(2 * i + 2, text="зима ramen")]
+        counter.add(posts)
+        (parts,) = counter.drain()
+        assert content(parts[0])[2] | content(parts[1])[2] == naive(posts)[2]
+        assert {word for part in parts for word in part.keywords} == {
+            w for post in posts for w in tokenise(post.item.text)
+        }
 
 
 @given(POSTS.filter(bool))

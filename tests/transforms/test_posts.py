@@ -245,11 +245,18 @@ def test_a_batch_is_parted_without_loss_and_in_order():
             b"{",
         ]
     ),
-    field=st.sampled_from(["authorInfos", "challengeInfoList", "musicInfos", "other"]),
+    field=st.sampled_from(["authorInfos", "challengeInfoList", "musicInfos", "musicId", "other"]),
     where=st.sampled_from([b"", b"x"]),
 )
 def test_counting_and_decoding_in_full_take_the_same_posts(broken, field, where):
-    raw = b'{"itemInfos":{"id":"5","text":"dance"},"time_stamp":1600000000,"%s":%s}%s' % (field.encode(), broken, where)
+    inside, outside = (field, "other") if field == "musicId" else ("authorId", field)
+    raw = b'{"itemInfos":{"id":"5","text":"dance","%s":%s},"time_stamp":1600000000,"%s":%s}%s' % (
+        inside.encode(),
+        broken if field == "musicId" else b"null",
+        outside.encode(),
+        broken,
+        where,
+    )
     counted, dead = decode_batch(RawBatch("t", 0, 0, [1_600_000_000_000], [raw]))
     try:
         whole = [decode_post(raw, 1_600_000_000_000)]

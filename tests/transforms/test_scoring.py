@@ -14,13 +14,13 @@ from apache_beam.testing.util import assert_that
 
 from beam_pipelines.backtest import KeywordEngine, Past
 from beam_pipelines.backtest_input import Counts
-from detection.baselines import BaselineTable
+from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY, WindowCounts
 from detection.detector import Detector
 from detection.keyword_detector import KeywordDetector
 from detection.threshold import ThresholdDetector
 from transforms.baselines import FixedBaselines
-from transforms.mentions import MentionBatch, split_by_shard
+from transforms.mentions import MentionBatch
 from transforms.outliers import Announced, ScoredWindow
 from transforms.scoring import KEPT, NOTHING, Ledger, Place, ScoreWindows, place, score_in_shard
 from transforms.windows import CountedWindow, MergePanes, Pane, WindowMentions
@@ -69,10 +69,13 @@ def batch(window_start: int, posts: int, mentions: dict[str, int]) -> MentionBat
     )
 
 
-def batch_of(past: Past, index: int) -> MentionBatch:
+def batches_of(past: Past, index: int) -> list[tuple[int, MentionBatch]]:
     rows, start = past.window(index), START + W * index
     names = [COUNTS.keywords[k] for k in COUNTS.keyword[rows]]
-    return batch(start, int(TOTALS[start]), dict(zip(names, COUNTS.mentions[rows].tolist(), strict=True)))
+    mentions: list[dict[str, int]] = [{} for _ in range(SHARDS)]
+    for name, count, hashed in zip(names, COUNTS.mentions[rows].tolist(), keyword_hashes(names).tolist(), strict=True):
+        mentions[hashed % SHARDS][name] = count
+    return [(shard, batch(start, int(TOTALS[start]), part)) for shard, part in enumerate(mentions)]
 
 
 def said(windows: list[ScoredWindow]) -> dict[tuple[str, int], tuple[float, ...]]:
@@ -111,7 +114,7 @@ def test_stream_and_backtest_give_the_same_scores() -> None:
     posts = Stream(coder=beam.coders.PickleCoder()).advance_watermark_to(START + W * DAY * WINDOWS_PER_DAY)
     for index in range(DAY * WINDOWS_PER_DAY, (DAY + 1) * WINDOWS_PER_DAY):
         start = START + W * index
-        for shard in split_by_shard(batch_of(past, index), SHARDS):
+        for shard in batches_of(past, index):
             posts = posts.add_elements([beam.window.TimestampedValue(shard, start)])
         posts = posts.advance_processing_time(60)  # an early pane of all that there is
         posts = posts.advance_watermark_to(start + W)

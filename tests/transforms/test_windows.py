@@ -24,9 +24,9 @@ END = START + 900
 
 def batch(post_id: int, text: str = "dance", start: int = START) -> TimestampedValue:
     """Make what ``CountMentions`` makes of one post: shard and batch, with the window's start as timestamp."""
-    counter = MentionCounter()
-    counter.add([Post(Item(str(post_id), text=text), start)])
-    (counted,) = counter.drain()
+    counter = MentionCounter(1)
+    counter.add([Post(Item(id=str(post_id), text=text), start)])
+    ((counted,),) = counter.drain()
     return TimestampedValue((0, counted), start)
 
 
