@@ -101,6 +101,7 @@ def _launch(
         [
             java(),
             *jvm,
+            *_java_options(conf, "jobmanager" if tool == "GET_JM_RESOURCE_PARAMS" else "taskmanager"),
             *_OPENS,
             "-XX:+ExitOnOutOfMemoryError",  # the supervisor starts it anew
             *(f"-D{name}={value}" for name, value in properties.items()),
@@ -117,6 +118,13 @@ def _launch(
             **(environment or {}),
         },
     )
+
+
+def _java_options(conf: Path, process: str) -> list[str]:
+    """What ``env.java.opts`` of ``config.yaml`` adds; Flink's own start scripts heed it, which are not used here."""
+    name = f"env.java.opts.{process}: "
+    lines = (conf / "config.yaml").read_text(encoding="utf-8").splitlines()
+    return [option for line in lines if line.startswith(name) for option in line.removeprefix(name).split()]
 
 
 def _home() -> Path:

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import psycopg2
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaConsumer
 
 from beam_pipelines.flink import Cluster
@@ -206,6 +207,22 @@ def test_every_post_is_accounted_for(
     if disturb is _kill_nothing:
         _check_parity(connection)
     connection.close()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_record_without_value_is_a_dead_letter_at_its_own_place(empty_stack: Settings, source: str) -> None:
+    now = datetime.now(UTC).timestamp()
+    post = b'{"itemInfos":{"id":"%d","text":"dance"},"time_stamp":%d}'
+    producer = Producer({"bootstrap.servers": str(empty_stack.kafka)})
+    for value in (post % (1, now), None, post % (2, now)):
+        producer.produce(empty_stack.topic_posts, value, partition=0, timestamp=int(now * 1000))
+    assert producer.flush(30) == 0
+    _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", f"--source={source}",
+            "--checkpointing_interval=3000")  # fmt: skip
+    folder = f"{os.environ['LAKE']}/dead/"
+    _until(lambda: any(lake.find(folder)), "a dead letter", 90)
+    letters = [json.loads(line) for url in lake.find(folder) for line in lake.get(url).splitlines()]
+    assert {(letter["reason"], letter["partition"], letter["offset"]) for letter in letters} == {("empty", 0, 1)}
 
 
 def _check_parity(connection: Any) -> None:

@@ -11,7 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dead_letters import Reason
-from transforms.posts import FUTURE_TOLERANCE_SECONDS, MAX_POST_ID, Post, Rejected, decode_batch, decode_post
+from transforms.packing import PackedCoder
+from transforms.posts import (
+    FUTURE_TOLERANCE_SECONDS,
+    MAX_POST_ID,
+    CountedPosts,
+    Post,
+    Rejected,
+    decode_batch,
+    decode_post,
+)
 from transforms.records import RawBatch
 
 NOW = 1_600_000_000
@@ -264,3 +273,12 @@ def test_counting_and_decoding_in_full_take_the_same_posts(broken, field, where)
         whole = []
     assert [(post.post_id, post.item.text) for post in whole] == [(post.post_id, post.item.text) for post in counted]
     assert len(counted) + len(dead) == 1
+
+
+def test_counted_posts_can_leave_the_process():
+    posts, _ = decode_batch(
+        RawBatch("t", 0, 0, [1_600_000_000_000], [b'{"itemInfos":{"id":"5"},"time_stamp":1600000000}'])
+    )
+    coder = PackedCoder(CountedPosts)
+    assert coder.decode(coder.encode(posts)) == posts
+    assert coder.estimate_size(posts) > 0
