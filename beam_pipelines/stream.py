@@ -87,7 +87,6 @@ def source_of(config: StreamConfig, place: Place) -> ReadWithKafkaIO | ReadWithL
         return ReadWithKafkaIO(
             config.bootstrap_servers,
             config.topic_posts,
-            config.consumer_group,
             config.start_from,
             place.expansion_service,
         )

@@ -54,7 +54,8 @@ class StreamOptions(PipelineOptions):
         group.add_argument(
             "--consumer_group",
             default=env("KAFKA_CONSUMER_GROUP", "tiktok-stream"),
-            help="Kafka consumer group, for monitoring; default: KAFKA_CONSUMER_GROUP or tiktok-stream",
+            help="Kafka consumer group that --source=librdkafka commits to, for monitoring; default: KAFKA_CONSUMER_GROUP "
+            "or tiktok-stream",
         )
         group.add_argument(
             "--start_from",

@@ -3,6 +3,7 @@
     python -m benchmarks.throughput --posts 1500000 --variant count --source librdkafka --json build/count.json
     python -m benchmarks.throughput --posts 1500000 --suite --json build/throughput.json     # what `make bench` runs
     python -m benchmarks.throughput --posts 1500000 --peers --json build/peers.json          # what `make bench-peers` runs
+    python -m benchmarks.throughput --posts 1500000 --suite --peers --json build/all.json    # both in one run
 
 Variants: ``raw``, the least work that counting needs, without Beam and Flink; ``count``, the stream's counting alone; ``full``,
 the whole stream; ``flink-sql`` and ``spark``, the same counting on other engines. A run has a Kafka, Flink, Postgres and S3 of its own on free ports. Its topic is filled first, so what is
@@ -41,14 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variant", choices=("raw", *VARIANTS, *PEERS), help="what to measure")
     parser.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="of count and full; default: %(default)s")
     parser.add_argument("--processes", type=int, default=1, help="of raw; default: %(default)s")
-    parser.add_argument("--suite", action="store_true", help="measure every variant, in one run that can be compared")
-    parser.add_argument("--peers", action="store_true", help="measure counting and the peers, in one run likewise")
+    parser.add_argument(
+        "--suite", action="store_true", help="measure every variant of ours, in one run that can be compared"
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="measure counting and the peers, in one run likewise; with --suite, all in one",
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file; of several runs, a plot beside it")
     own, options = parser.parse_known_args(arguments)
-    if own.suite + own.peers + bool(own.variant) != 1:
-        parser.error("name a --variant, or --suite for all of ours, or --peers")
+    if (own.suite or own.peers) == bool(own.variant):
+        parser.error("name a --variant, or --suite for all of ours, or --peers, or both of these")
     source = own.source if own.variant in VARIANTS else ""
-    contenders = SUITE if own.suite else PEER_SUITE if own.peers else (Contender(own.variant, source, own.processes),)
+    one = (Contender(own.variant, source, own.processes),) if own.variant else ()
+    contenders = dict.fromkeys((*one, *(SUITE if own.suite else ()), *(PEER_SUITE if own.peers else ())))
     results = []
     try:
         engine.install({contender.variant for contender in contenders}, say)

@@ -33,14 +33,12 @@ class ReadWithKafkaIO(beam.PTransform):
     Attributes:
         bootstrap_servers: brokers, HOST:PORT[,…].
         topic: the topic.
-        group: consumer group, for monitoring.
         start_from: where a new job begins, ``earliest`` or ``latest``.
         expansion_service: where the Java side of the transform is described.
     """
 
     bootstrap_servers: str
     topic: str
-    group: str
     start_from: str
     expansion_service: str
 
@@ -52,7 +50,8 @@ class ReadWithKafkaIO(beam.PTransform):
             >> ReadFromKafka(
                 consumer_config={
                     "bootstrap.servers": self.bootstrap_servers,
-                    "group.id": self.group,
+                    # No group: KafkaIO would go on where the group's committed offsets are, such as those that
+                    # --source=librdkafka commits for monitoring.
                     "auto.offset.reset": self.start_from,
                     "enable.auto.commit": "false",
                 },
