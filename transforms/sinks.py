@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress, groupby
 from typing import Any
 
 import apache_beam as beam
@@ -17,10 +18,13 @@ from transforms.dead_letters import DeadLetter
 from transforms.outliers import Outlier, ScoredWindow
 from transforms.postgres import Session, timestamptz
 from transforms.sources.security import kafka_python_settings
-from transforms.windows import Pane
+from transforms.windows import CountedWindow, Pane
 
 _UPSERT_WINDOWS = """
-    INSERT INTO keyword_windows AS old (keyword, window_start, mentions, pane) VALUES %s
+    INSERT INTO keyword_windows AS old (keyword, window_start, mentions, pane)
+    SELECT keyword, %(start)s, mentions, %(pane)s
+    FROM unnest(string_to_array(%(keywords)s, E'\\n'), string_to_array(%(mentions)s, ' ')::bigint[]) AS new (keyword, mentions)
+    ORDER BY keyword
     ON CONFLICT (keyword, window_start) DO UPDATE SET mentions = excluded.mentions, pane = excluded.pane
     WHERE (old.pane, old.mentions) <= (excluded.pane, excluded.mentions)
 """
@@ -43,7 +47,7 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
 
     The incidents of the keywords with outliers follow, in the same transaction.
     """
-    windows: dict[tuple[str, int], tuple[Any, ...]] = {}
+    windows: dict[tuple[int, int], CountedWindow] = {}
     totals: dict[int, tuple[Any, ...]] = {}
     outliers: dict[tuple[str, int], tuple[Any, ...]] = {}
     # Later panes overwrite earlier ones here too: one statement may not touch a row twice.
@@ -53,9 +57,7 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
         if window.shard == 0:
             totals[counts.window_start] = (start, counts.posts, int(window.pane))
         if window.pane is not Pane.EARLY:
-            for keyword, mentions in zip(counts.keywords, counts.mentions.tolist(), strict=True):
-                if mentions >= min_mentions:
-                    windows[keyword, counts.window_start] = (keyword, start, mentions, int(window.pane))
+            windows[counts.window_start, window.shard] = window
         for outlier in found:
             outliers[outlier.keyword, outlier.window_start] = outlier._replace(window_start=start)  # type: ignore[arg-type]
     touched: dict[str, list[int]] = {}
@@ -63,15 +65,31 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
         touched.setdefault(keyword, []).append(window_start)
     with connection, connection.cursor() as cursor:
         incidents.lock(cursor, touched)
-        for day in sorted({row[1].date() for row in windows.values()}):
-            cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
-        # Rows in key order: two writers can then not wait for each other.
-        for statement, rows in ((_UPSERT_WINDOWS, windows), (_UPSERT_TOTALS, totals), (_UPSERT_OUTLIERS, outliers)):
+        # Rows in key order, here and below: two writers can then not wait for each other.
+        _write_windows(cursor, [windows[key] for key in sorted(windows)], min_mentions)
+        for statement, rows in ((_UPSERT_TOTALS, totals), (_UPSERT_OUTLIERS, outliers)):
             if rows:
                 execute_values(cursor, statement, [rows[key] for key in sorted(rows)], page_size=5_000)  # type: ignore[index]
         incidents.renew(cursor, touched)
         if any(item.window.shard == 0 and item.window.pane is not Pane.EARLY for item in scored):
             incidents.close(cursor)
+
+
+def _write_windows(cursor: Any, windows: Sequence[CountedWindow], min_mentions: int) -> None:
+    """Write the keywords of windows, each in one row; the windows of a start are of different shards."""
+    for day in sorted({timestamptz(window.counts.window_start).date() for window in windows}):
+        cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
+    for (start, pane), group in groupby(windows, lambda window: (window.counts.window_start, window.pane)):
+        keywords: list[str] = []
+        mentions: list[int] = []
+        for window in group:
+            enough = window.counts.mentions >= min_mentions
+            keywords += compress(window.counts.keywords, enough.tolist())
+            mentions += window.counts.mentions[enough].tolist()
+        if keywords:
+            # Two texts instead of thousands of rows: a keyword holds no line break.
+            row = {"start": timestamptz(start), "pane": int(pane), "keywords": "\n".join(keywords)}
+            cursor.execute(_UPSERT_WINDOWS, {**row, "mentions": " ".join(map(str, mentions))})
 
 
 class _WriteToPostgresFn(beam.DoFn):
