@@ -23,7 +23,7 @@ from transforms.archive import FULL_BYTES, FULL_SECONDS
 from transforms.scoring import KEPT
 from transforms.sources.librdkafka import BUNDLE_SECONDS
 
-POST_US = {"read": 6.1, "decode": 3.2, "count": 7.0, "pack": 0.6, "archive": 6.0, "task manager": 8.8}
+POST_US = {"read": 6.1, "decode": 3.0, "count and pack": 6.5, "archive": 6.0, "task manager": 3.9}
 """CPU per post by step, µs: benchmarks/README.md."""
 
 PANE_US = {"merge": 1.6, "score": 1.4}
