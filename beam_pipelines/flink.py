@@ -66,7 +66,9 @@ def option(argv: Sequence[str], name: str) -> str:
 def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[str]:
     """Add to a command line what the Flink runner needs and it does not say."""
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    worker = {"command": str(WORKER_BOOT), "env": {"PATH": search_path, "PYTHONPATH": str(ROOT)}}
+    # Memory pools of the many threads of a worker: by default glibc keeps up to eight per core, each with its own leftovers.
+    environment = {"PATH": search_path, "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "2"}
+    worker = {"command": str(WORKER_BOOT), "env": environment}
     defaults = {
         "flink_master": os.environ.get("FLINK_MASTER", "127.0.0.1:8081"),
         "flink_version": "1.19",
