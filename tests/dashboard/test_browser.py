@@ -21,7 +21,7 @@ from playwright.sync_api import Error
 from beam_pipelines.trends import write_trends
 from dashboard.app import FIRST_ANSWER, create_app
 from tests.dashboard.conftest import PATIENCE_SECONDS, TOKEN, screenshot, until
-from tests.dashboard.world import EVENTS, World
+from tests.dashboard.world import EVENTS, WINDOW, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -264,9 +264,12 @@ def test_times_are_local_with_utc_on_hover(open_page: Open, world: World) -> Non
     assert f"{(int(iso[11:13]) + 9) % 24:02}:{iso[14:16]}" in shown.inner_text()
 
 
-def test_trends_change_subject_order_and_day(open_page: Open) -> None:
-    page = open_page("/trends")
+def test_trends_change_subject_order_and_day(open_page: Open, world: World) -> None:
+    kpop = next(event for event in EVENTS if event.keyword == "kpop")
+    day = (world.newest - (kpop.ago - kpop.windows // 2) * WINDOW).date()  # of the middle of the event
+    page = open_page(f"/trends?date={day}")
     page.locator("tbody tr", has_text="comeback").wait_for()
+    page.goto(page.url.partition("?")[0])
     page.get_by_role("button", name="Musicians").click()
     page.locator("tbody tr", has_text="The Night Buses").wait_for()
     page.get_by_role("button", name="Most posts").click()
