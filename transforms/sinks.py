@@ -22,8 +22,9 @@ from transforms.windows import CountedWindow, Pane
 
 _UPSERT_WINDOWS = """
     INSERT INTO keyword_windows AS old (keyword, window_start, mentions, pane)
-    SELECT keyword, %(start)s, mentions, %(pane)s
-    FROM unnest(string_to_array(%(keywords)s, E'\\n'), string_to_array(%(mentions)s, ' ')::bigint[]) AS new (keyword, mentions)
+    SELECT keyword, %(start)s, mentions, pane
+    FROM unnest(string_to_array(%(keywords)s, E'\\n'), %(mentions)s::bigint[], %(panes)s::smallint[])
+        AS new (keyword, mentions, pane)
     ORDER BY keyword
     ON CONFLICT (keyword, window_start) DO UPDATE SET mentions = excluded.mentions, pane = excluded.pane
     WHERE (old.pane, old.mentions) <= (excluded.pane, excluded.mentions)
@@ -76,20 +77,29 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
 
 
 def _write_windows(cursor: Any, windows: Sequence[CountedWindow], min_mentions: int) -> None:
-    """Write the keywords of windows, each in one row; the windows of a start are of different shards."""
-    for day in sorted({timestamptz(window.counts.window_start).date() for window in windows}):
-        cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
-    for (start, pane), group in groupby(windows, lambda window: (window.counts.window_start, window.pane)):
+    """Write the keywords of windows, a statement for each start; the windows of a start are of different shards."""
+    statements: list[dict[str, Any]] = []
+    for start, group in groupby(windows, lambda window: window.counts.window_start):
         keywords: list[str] = []
         mentions: list[int] = []
+        panes: list[int] = []
         for window in group:
             enough = window.counts.mentions >= min_mentions
             keywords += compress(window.counts.keywords, enough.tolist())
             mentions += window.counts.mentions[enough].tolist()
+            panes += [int(window.pane)] * int(enough.sum())
         if keywords:
-            # Two texts instead of thousands of rows: a keyword holds no line break.
-            row = {"start": timestamptz(start), "pane": int(pane), "keywords": "\n".join(keywords)}
-            cursor.execute(_UPSERT_WINDOWS, {**row, "mentions": " ".join(map(str, mentions))})
+            # Three texts instead of thousands of rows: a keyword holds no line break.
+            texts = {"keywords": "\n".join(keywords), "mentions": _array(mentions), "panes": _array(panes)}
+            statements.append({"start": timestamptz(start), **texts})
+    for day in sorted({statement["start"].date() for statement in statements}):
+        cursor.execute("SELECT ensure_day_partition('keyword_windows', %s)", (day,))
+    for statement in statements:
+        cursor.execute(_UPSERT_WINDOWS, statement)
+
+
+def _array(numbers: Sequence[int]) -> str:
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 class _WriteToPostgresFn(beam.DoFn):
