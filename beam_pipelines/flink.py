@@ -29,9 +29,9 @@ FLAGS = (
     # and the posts would count as late.
     "--finish_bundle_before_checkpointing",
 )
-# Elements reach the Python worker at once. A reader is one element: it would lie in Beam's buffer until the bundle's end is
+# A Beam experiment: elements reach the Python worker at once. A reader is one element: it would lie in Beam's buffer until the bundle's end is
 # asked for, and the bundle would do nothing until then.
-AT_ONCE = "--experiments=data_buffer_size_limit=1"
+AT_ONCE = "data_buffer_size_limit=1"
 TERMINAL_STATES = frozenset(("FINISHED", "FAILED", "CANCELED"))
 
 

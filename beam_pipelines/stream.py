@@ -22,7 +22,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import msgspec
-from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions, StandardOptions
 
 from beam_pipelines import flink
 from beam_pipelines.command_line import check_known, print_help, wants_help
@@ -167,8 +167,6 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
     check_known(argv)
     on_flink = flink.wants_flink(argv)
     arguments = flink.with_defaults(argv) if on_flink else list(argv)
-    if on_flink and flink.option(argv, "source") == "librdkafka":
-        arguments.append(flink.AT_ONCE)
     options = PipelineOptions(arguments)
     config = StreamConfig.of(options)
     if not on_flink:
@@ -205,6 +203,8 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink
             cluster.check_slots(int(details["parallelism"]))
             known = {job["jid"] for job in cluster.jobs()}
         options.view_as(PortableOptions).job_endpoint = server.job_endpoint
+        if config.source == "librdkafka":
+            options.view_as(DebugOptions).add_experiment(flink.AT_ONCE)
         pipeline = beam.Pipeline(options=options)
         expansion_service = server.expansion_service if config.source == "kafkaio" else ""
         build_on_flink(pipeline, config, Place(expansion_service, int(details["parallelism"])))
