@@ -40,7 +40,7 @@ from programs.postgres import connect
 from transforms import lake, readable
 from transforms.daily import Part, ReadParts, StageUncounted, StageWindows
 from transforms.mentions import CountMentions
-from transforms.posts import Post
+from transforms.posts import CountedPosts
 from transforms.staging import ParseRun
 from transforms.survey import DEAD, DUPLICATE, HOUR_MASK, SurveyArchive, SurveyedObject, read_survey
 from transforms.windows import CountedWindow, MergePanes, WindowMentions
@@ -100,7 +100,7 @@ def build(
 
 
 def _count(
-    posts: beam.PCollection[list[Post]], suffix: str, shards: int
+    posts: beam.PCollection[CountedPosts], suffix: str, shards: int
 ) -> beam.PCollection[tuple[int, CountedWindow]]:
     label = f"/{suffix}" if suffix else ""
     return (

@@ -20,7 +20,7 @@ from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun, read_object
 from transforms.copy_text import encode, text, time_of
 from transforms.post_rows import POST_COLUMNS, DailyTally, challenges_of, post_row
-from transforms.posts import Post, Rejected, decode_post
+from transforms.posts import CountedPosts, Post, Rejected, decode_post
 from transforms.records import MAX_BATCH
 from transforms.staging import Chunk, ParseRun, Stager, Target
 from transforms.survey import DUPLICATE, HOUR_MASK, SurveyedObject, source_times
@@ -133,7 +133,7 @@ class _ReadPartsFn(beam.DoFn):
         rows: list[str] = []
         dead: list[str] = []
         tally = DailyTally()
-        outputs: dict[str, list[Post]] = {"posts": [], self.LATE: [], self.DUPLICATES: []}
+        outputs = {tag: CountedPosts() for tag in ("posts", self.LATE, self.DUPLICATES)}
         for read in read_part(part, run, self._allowed_lateness_seconds):
             if not isinstance(read, PartLine):
                 dead.append(_dead_letter_row(self._run.date, run, *read, self._day_start))
@@ -149,7 +149,7 @@ class _ReadPartsFn(beam.DoFn):
             outputs["posts"].append(read.post)
             if len(outputs["posts"]) == MAX_BATCH:
                 yield outputs["posts"]
-                outputs["posts"] = []
+                outputs["posts"] = CountedPosts()
         for tag, posts in outputs.items():
             if posts:
                 yield posts if tag == "posts" else beam.pvalue.TaggedOutput(tag, posts)
@@ -171,7 +171,7 @@ _decode_part = msgspec.msgpack.Decoder(Part).decode
 
 @dataclass
 class ReadParts(beam.PTransform):
-    """Packed ``Part``s → ``list[Post]`` under ``POSTS``, ``LATE`` and ``DUPLICATES``.
+    """Packed ``Part``s → ``CountedPosts`` under ``POSTS``, ``LATE`` and ``DUPLICATES``.
 
     Posts, their challenges and sounds, and dead letters are staged. ``LATE`` repeats some of ``POSTS``; ``DUPLICATES``
     are not among them.
@@ -195,7 +195,8 @@ class ReadParts(beam.PTransform):
     def expand(self, parts: beam.PCollection[bytes]) -> beam.pvalue.DoOutputsTuple:
         """Read each part."""
         read = _ReadPartsFn(self.run, self.day_start, self.allowed_lateness_seconds, self.dropped)
-        return parts | "Read" >> beam.ParDo(read).with_outputs(self.LATE, self.DUPLICATES, main=self.POSTS)
+        typed = beam.ParDo(read).with_output_types(CountedPosts)
+        return parts | "Read" >> typed.with_outputs(self.LATE, self.DUPLICATES, main=self.POSTS)
 
 
 class _StageFn(beam.DoFn):

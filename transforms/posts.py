@@ -105,7 +105,7 @@ class CountedPost(Struct, gc=False):
 
 
 class CountedPosts(list[CountedPost]):
-    """The posts of a batch."""
+    """Posts on their way to be counted: unpacked, they are what counting needs of them."""
 
     def to_bytes(self) -> bytes:
         """Pack for the wire; counting follows in the same process, where none is packed."""
