@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (own.suite or own.peers) == bool(own.variant):
         parser.error("name a --variant, or --suite for all of ours, or --peers, or both of these")
     source = own.source if own.variant in VARIANTS else ""
-    one = (Contender(own.variant, source, own.processes),) if own.variant else ()
-    contenders = dict.fromkeys((*one, *(SUITE if own.suite else ()), *(PEER_SUITE if own.peers else ())))
+    several = dict.fromkeys((SUITE if own.suite else ()) + (PEER_SUITE if own.peers else ()))
+    contenders = several or (Contender(own.variant, source, own.processes),)
     results = []
     try:
         engine.install({contender.variant for contender in contenders}, say)
