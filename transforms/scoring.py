@@ -13,10 +13,10 @@ closed, older          the newest window before its own       –
 the same, no such left –                                      what was told stands, with the new counts
 =====================  =====================================  ==========================================
 
-So a pane that comes twice is taken in once, and late posts of the newest window are learnt from. With windows and an
-allowed lateness of 15 minutes, late panes come while the state before their window is still there, but for replays,
-which close many windows at once. A window without any post on the whole platform has no pane; to the detector it is
-unknown, not silent.
+Where no window came before, the state is a new one. So a pane that comes twice is taken in once, and late posts of the
+newest window are learnt from. With windows and an allowed lateness of 15 minutes, late panes come while the state
+before their window is still there, but for replays, which close many windows at once. A window without any post on the
+whole platform has no pane; to the detector it is unknown, not silent.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Place:
     """What a pane is to be scored with, and where the state after it goes.
 
     Attributes:
-        read: slot of the state to score with; None for a new state.
+        read: slot of the state to score with; None for a new state: no window came before.
         write: slot that takes the state after it; None if it is not to be taken in.
         judged: whether what was known before the window is still there; if not, the pane cannot be scored.
     """
@@ -101,7 +101,8 @@ def place(ends: Sequence[int], window_start: int, pane: Pane) -> Place:
     before = [slot for slot, end in enumerate(ends) if NOTHING != end < window_start]
     read = max(before, key=ends.__getitem__, default=None)
     if window_start < newest:
-        return Place(read, None, judged=read is not None)
+        forgotten = read is None and NOTHING not in ends  # a state was there, and its slot has been taken since
+        return Place(read, None, judged=not forgotten)
     if pane is Pane.EARLY:
         return Place(read, None)
     return Place(read, ends.index(newest if window_start == newest else min(ends)))

@@ -215,6 +215,12 @@ def test_a_late_pane_of_the_window_before_the_newest_is_scored_as_if_in_time() -
     assert [o.score for o in late.outliers] == [o.score for o in in_time.outliers] != []
 
 
+def test_a_late_pane_of_the_first_window_is_scored_when_its_successor_has_closed() -> None:
+    late = run([*on_time(1, 2), pane(Pane.LATE, 1, w30=95)], KeywordDetector(), TABLE)[-1]
+    in_time = run(on_time(1, w30=95), KeywordDetector(), TABLE)[-1]
+    assert [o.score for o in late.outliers] == [o.score for o in in_time.outliers] != []
+
+
 def test_a_surge_is_provisional_then_confirmed() -> None:
     told = run(
         [*on_time(1, 2, 3), pane(Pane.EARLY, 4, 500, w30=90), pane(Pane.ON_TIME, 4, 1000, w30=95)],
@@ -293,7 +299,9 @@ N = NOTHING
         ((8, 5, 6), 7, Pane.ON_TIME, Place(2, None)),  # after its successor
         ((8, 6, 7), 6, Pane.LATE, Place(None, None, judged=False)),
         ((8, 6, 7), 3, Pane.LATE, Place(None, None, judged=False)),
-        ((5, N, N), 3, Pane.ON_TIME, Place(None, None, judged=False)),
+        ((5, 6, 7), 3, Pane.ON_TIME, Place(None, None, judged=False)),
+        ((5, 6, N), 5, Pane.LATE, Place(None, None)),  # the first window of all: what was before it is a new state
+        ((5, N, N), 3, Pane.ON_TIME, Place(None, None)),
     ],
 )
 def test_where_a_pane_belongs(ends: tuple[int, ...], window: int, stage: Pane, expected: Place) -> None:
