@@ -11,8 +11,8 @@ frame of posts is, so a reader finds the frames without decompressing.
 
 Posts are durable before the checkpoint that acknowledges them, so an object must be written with every bundle. To make
 it an object of useful size all the same it *grows*: each bundle writes it anew, longer, under the same name, until it
-is large or old enough. A replay starts objects at other offsets; a reader drops what it has seen of the partition
-(``without_repeats``), and so reads each post exactly once.
+is large or old enough. A full object is written while the bundle reads on. A replay starts objects at other offsets; a
+reader drops what it has seen of the partition (``without_repeats``), and so reads each post exactly once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import contains
 from pathlib import PurePosixPath
 
 import apache_beam as beam
@@ -34,11 +35,11 @@ import zstandard
 from apache_beam.metrics.metric import Metrics
 from apache_beam.utils.shared import Shared
 
-from transforms import lake
 from transforms.records import RawBatch
+from transforms.uploads import Uploads
 
-FULL_BYTES = 24 << 20
-"""Compressed bytes at which an object is complete."""
+FULL_BYTES = 8 << 20
+"""Compressed bytes at which an object is complete. At a bundle's end half of it is enough: what grows is written again."""
 
 FULL_SECONDS = 180
 """Age at which an object is complete."""
@@ -75,6 +76,7 @@ class Archiver:
         self._prefix = prefix.rstrip("/")
         self._compressor = zstandard.ZstdCompressor(level=level)
         self._open: dict[tuple[str, int], _OpenObject] = {}
+        self._uploads = Uploads()
         self._lock = threading.Lock()
 
     def add(self, batch: RawBatch) -> None:
@@ -87,44 +89,49 @@ class Archiver:
         """Write every object that has grown; afterwards all that was added is durable."""
         with self._lock:
             for key, target in list(self._open.items()):
-                if target.dirty:
-                    lake.put(target.url, b"".join(target.frames))
-                    target.dirty = False
-                if target.size >= FULL_BYTES or time.monotonic() - target.opened >= FULL_SECONDS:
+                self._write(target)
+                if target.size >= FULL_BYTES / 2 or time.monotonic() - target.opened >= FULL_SECONDS:
                     del self._open[key]
+            self._uploads.finish()
+
+    def _write(self, target: _OpenObject) -> None:
+        if target.dirty:
+            self._uploads.start(target.url, b"".join(target.frames))
+            target.dirty = False
 
     def _append(self, hour: int, run: RawBatch) -> None:
-        lines = b"\n".join(run.values)
-        if lines.count(b"\n") != len(run.values) - 1:
+        if any(map(contains, run.values, repeat(b"\n"))):
             self._append_around_breaks(hour, run)
             return
         key = (run.topic, run.partition)
         target = self._open.get(key)
         if target is None or target.next_offset != run.first_offset or target.hour < hour:
-            if target is not None and target.dirty:
-                lake.put(target.url, b"".join(target.frames))
+            if target is not None:
+                self._write(target)
             target = self._open[key] = _OpenObject(
                 self._url(hour, run, _LINES), hour, run.first_offset, time.monotonic()
             )
-        frame = self._frame(lines + b"\n", run.timestamps_ms)
+        frame = self._frame(b"\n".join([*run.values, b""]), run.timestamps_ms)
         target.frames.append(frame)
         target.size += len(frame)
         target.next_offset = run.next_offset
         target.dirty = True
+        if target.size >= FULL_BYTES:
+            self._write(target)
+            del self._open[key]
 
     def _append_around_breaks(self, hour: int, run: RawBatch) -> None:
         for i, value in enumerate(run.values):
             single = RawBatch(run.topic, run.partition, run.first_offset + i, [run.timestamps_ms[i]], [value])
             if b"\n" in value:
-                lake.put(self._url(hour, single, _SINGLE), self._frame(value, single.timestamps_ms))
+                self._uploads.start(self._url(hour, single, _SINGLE), self._frame(value, single.timestamps_ms))
             else:
                 self._append(hour, single)
 
     def _frame(self, content: bytes, timestamps_ms: list[int]) -> bytes:
         frame = self._compressor.compress(content)
-        steps = np.diff(np.array(timestamps_ms, "<i8"), prepend=0).astype(
-            "<i8"
-        )  # nearly in order: small, so they shrink
+        # Nearly in order: the steps are small, so they shrink.
+        steps = np.diff(np.array(timestamps_ms, "<i8"), prepend=0).astype("<i8")
         times = self._compressor.compress(steps.tobytes())
         head = _HEAD.pack(_SKIPPABLE, _NEXT.size + len(times)) + _NEXT.pack(len(frame))
         return head + times + frame

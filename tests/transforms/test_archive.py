@@ -90,7 +90,7 @@ def test_an_object_grows_under_its_name_and_stays_plain_zstd(tmp_path):
 
 def test_nothing_is_written_before_flush_and_nothing_again_without_news(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(archive.lake, "put", lambda url, data: written.append(url))
+    monkeypatch.setattr(lake, "put", lambda url, data: written.append(url))
     archiver = Archiver(str(tmp_path))
     archiver.add(batch(0, [b"a"]))
     assert written == []
