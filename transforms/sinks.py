@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, groupby
 from typing import Any
@@ -34,6 +34,15 @@ _UPSERT_TOTALS = """
     ON CONFLICT (window_start) DO UPDATE SET posts = excluded.posts, pane = excluded.pane
     WHERE (old.pane, old.posts) <= (excluded.pane, excluded.posts)
 """
+_STANDING = """
+    SELECT extract(epoch FROM window_start)::bigint, keyword FROM outliers
+    WHERE window_start = ANY(%s) AND status <> 'retracted'
+"""
+_TAKE_BACK = """
+    UPDATE outliers SET status = 'retracted', severity = 'none', pane = %(pane)s, posts = %(posts)s
+    WHERE window_start = %(start)s AND keyword = ANY(%(keywords)s)
+    AND status <> 'retracted' AND (pane, posts) <= (%(pane)s, %(posts)s)
+"""
 _OUTLIER_COLUMNS = Outlier._fields
 _UPSERT_OUTLIERS = f"""
     INSERT INTO outliers AS old ({", ".join(_OUTLIER_COLUMNS)}) VALUES %s
@@ -46,7 +55,8 @@ _UPSERT_OUTLIERS = f"""
 def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: int) -> None:
     """Write scored windows in one transaction; counts and outliers of a newer pane replace those of an older.
 
-    The incidents of the keywords with outliers follow, in the same transaction.
+    Outliers in the table that a closed window does not confirm are retracted. The incidents of the keywords with outliers
+    follow, in the same transaction.
     """
     windows: dict[tuple[int, int], CountedWindow] = {}
     totals: dict[int, tuple[Any, ...]] = {}
@@ -61,19 +71,57 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
             windows[counts.window_start, window.shard] = window
         for outlier in found:
             outliers[outlier.keyword, outlier.window_start] = outlier._replace(window_start=start)  # type: ignore[arg-type]
-    touched: dict[str, list[int]] = {}
-    for keyword, window_start in outliers:
-        touched.setdefault(keyword, []).append(window_start)
     with connection, connection.cursor() as cursor:
+        forgotten = _forgotten(cursor, windows.values(), outliers)
+        touched: dict[str, list[int]] = {}
+        for keyword, window_start in (*outliers, *forgotten):
+            touched.setdefault(keyword, []).append(window_start)
         incidents.lock(cursor, touched)
         # Rows in key order, here and below: two writers can then not wait for each other.
         _write_windows(cursor, [windows[key] for key in sorted(windows)], min_mentions)
         for statement, rows in ((_UPSERT_TOTALS, totals), (_UPSERT_OUTLIERS, outliers)):
             if rows:
                 execute_values(cursor, statement, [rows[key] for key in sorted(rows)], page_size=5_000)  # type: ignore[index]
+        _take_back(cursor, forgotten)
         incidents.renew(cursor, touched)
         if any(item.window.shard == 0 and item.window.pane is not Pane.EARLY for item in scored):
             incidents.close(cursor)
+
+
+def _forgotten(
+    cursor: Any, windows: Iterable[CountedWindow], outliers: Container[tuple[str, int]]
+) -> dict[tuple[str, int], CountedWindow]:
+    """Return which outliers in the table a closed window knows nothing of, each with its window.
+
+    A shard retracts what it remembers to have told. But after a fault it remembers what it did at the last checkpoint,
+    and may have told more.
+    """
+    of_start: dict[int, list[CountedWindow]] = {}
+    for window in windows:
+        of_start.setdefault(window.counts.window_start, []).append(window)
+    if not of_start:
+        return {}
+    cursor.execute(_STANDING, ([timestamptz(start) for start in of_start],))
+    standing: dict[int, set[str]] = {}
+    for start, keyword in cursor.fetchall():
+        if (keyword, start) not in outliers:
+            standing.setdefault(start, set()).add(keyword)
+    return {
+        (keyword, start): window
+        for start, keywords in standing.items()
+        for window in of_start[start]
+        for keyword in keywords.intersection(window.counts.keywords)
+    }
+
+
+def _take_back(cursor: Any, forgotten: Mapping[tuple[str, int], CountedWindow]) -> None:
+    of_window: dict[CountedWindow, list[str]] = {}
+    for (keyword, _), window in forgotten.items():
+        of_window.setdefault(window, []).append(keyword)
+    for window, keywords in of_window.items():
+        start, posts = timestamptz(window.counts.window_start), window.counts.posts
+        values = {"start": start, "keywords": keywords, "pane": int(window.pane), "posts": posts}
+        cursor.execute(_TAKE_BACK, values)
 
 
 def _write_windows(cursor: Any, windows: Sequence[CountedWindow], min_mentions: int) -> None:

@@ -23,13 +23,13 @@ from transforms.archive import FULL_BYTES, FULL_SECONDS
 from transforms.scoring import KEPT
 from transforms.sources.librdkafka import BUNDLE_SECONDS
 
-POST_US = {"read": 6.1, "decode": 3.0, "count and pack": 6.5, "archive": 6.0, "task manager": 3.9}
+POST_US = {"read": 6.1, "decode": 3.0, "count and pack": 6.5, "archive": 6.1, "task manager": 3.9}
 """CPU per post by step, µs: benchmarks/README.md."""
 
 PANE_US = {"merge": 1.6, "score": 1.4}
 """CPU per keyword of a window for each pane that fires, µs."""
 
-ROW_US = 36.0
+ROW_US = 8.0
 """Time of one session per row that is upserted in Postgres, µs."""
 
 DETECTOR_BYTES = 45 * KEPT
@@ -141,7 +141,7 @@ def mentioned(load: Load, seconds: float, least: int = 1) -> float:
 def archive_bytes_per_s(load: Load, partitions: int) -> float:
     """Return what is uploaded to the archive: each bundle writes the object that it adds to once more as a whole."""
     rate = load.posts_per_s * load.post_bytes / CONDENSED / partitions
-    bundles = math.ceil(min(FULL_SECONDS, FULL_BYTES / rate) / BUNDLE_SECONDS)
+    bundles = math.ceil(min(FULL_SECONDS, FULL_BYTES / 2 / rate) / BUNDLE_SECONDS)
     return partitions * rate * (bundles + 1) / 2
 
 
@@ -180,7 +180,12 @@ def needs(load: Load, machines: Machines) -> list[Need]:
             machines.task_managers * machines.network_bytes_per_s / 1e6,
             "MB/s",
         ),
-        Need("PUTs under one prefix", machines.partitions / BUNDLE_SECONDS, PUTS_PER_S, "1/s"),
+        Need(
+            "PUTs under one prefix",
+            machines.partitions / BUNDLE_SECONDS + load.posts_per_s * load.post_bytes / CONDENSED / FULL_BYTES,
+            PUTS_PER_S,
+            "1/s",
+        ),
         Need(
             "time between two checkpoints",
             state_bytes(load) / machines.task_managers / CHECKPOINT_BYTES_PER_S,

@@ -64,6 +64,38 @@ def test_an_early_pane_writes_provisional_outliers_but_no_keyword_window(connect
     assert rows(connection) == ([(6, "provisional", 0, 10, 7, [5])], [], [(10, 0)])
 
 
+def calm(stage: Pane, posts: int, *keywords: str) -> ScoredWindow:
+    """A pane whose shard remembers no outlier and sees none, as after a restart."""
+    n = len(keywords)
+    batch = MentionBatch(START, posts, keywords, np.full(n, 3), np.ones(n, np.uint8), np.full(n, 5), np.full(n, 9))
+    return ScoredWindow(CountedWindow(0, stage, batch), [])
+
+
+@pytest.mark.parametrize("told", [PANES[1], PANES[2]])
+def test_what_was_told_before_a_fault_is_taken_back_by_the_closed_window(connection: Any, told: ScoredWindow) -> None:
+    write_scored(connection, [told], min_mentions=2)
+    write_scored(connection, [calm(Pane.ON_TIME, 30, "other", "dance")], min_mentions=2)
+    assert [row[1:4] for row in rows(connection)[0]] == [("retracted", 1, 30)]
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM incidents")
+        assert cursor.fetchall() == [("retracted",)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        calm(Pane.EARLY, 30, "dance"),  # an open window decides nothing
+        calm(Pane.ON_TIME, 29, "dance"),  # less is known to it than to what was told
+        calm(Pane.LATE, 40, "other"),  # another shard: it does not count the keyword
+    ],
+)
+def test_what_was_told_is_taken_back_by_no_other_pane(connection: Any, other: ScoredWindow) -> None:
+    write_scored(connection, [PANES[2]], min_mentions=2)
+    before = rows(connection)[0]
+    write_scored(connection, [other], min_mentions=2)
+    assert rows(connection)[0] == before
+
+
 def test_below_the_floor_there_is_no_keyword_window(connection: Any) -> None:
     write_scored(connection, [pane(Pane.ON_TIME, 4, 1)], min_mentions=2)
     assert rows(connection) == ([], [], [(4, 1)])

@@ -286,6 +286,8 @@ def _check_outliers(connection: Any, expected: accounting.Recount, detector: Det
 def _check_incidents(connection: Any, found: set[tuple[str, int]]) -> None:
     """A day's surges of a keyword lie within the gap, so they are one incident, and its drops another."""
     with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM outliers WHERE status = 'provisional'")
+        assert cursor.fetchone() == (0,), "all windows have closed"
         cursor.execute("SELECT keyword, extract(epoch FROM window_start)::bigint FROM outliers WHERE excess < 0")
         drops = set(cursor.fetchall())
         cursor.execute(
@@ -301,7 +303,10 @@ def _check_incidents(connection: Any, found: set[tuple[str, int]]) -> None:
 
 
 def _check_copies(found: set[tuple[str, int]], stack: Settings) -> None:
-    """The lake and the topic tell of the same outliers as the table; a replay may have told them more than once."""
+    """The lake and the topic tell of the same outliers as the table; a replay may have told them more than once.
+
+    A provisional one, of a window that has closed since, is void: after a fault its shard need not know of it.
+    """
     objects = [lake.get(url) for url in lake.find(f"{os.environ['LAKE']}/outliers/")]
     assert _standing(line for data in objects for line in data.splitlines()) == found
     assert _standing(_messages(stack, stack.topic_outliers)) == found
@@ -319,7 +324,7 @@ def _standing(lines: Iterable[bytes]) -> set[tuple[str, int]]:
         key = outlier["keyword"], int(datetime.fromisoformat(outlier["window_start"]).timestamp())
         told = outlier["pane"], outlier["posts"], outlier["status"]
         latest[key] = max(latest.get(key, told), told, key=lambda one: one[:2])
-    return {key for key, (_, _, status) in latest.items() if status != "retracted"}
+    return {key for key, (_, _, status) in latest.items() if status == "confirmed"}
 
 
 def _messages(stack: Settings, topic: str) -> list[bytes]:

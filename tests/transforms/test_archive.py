@@ -105,6 +105,21 @@ def test_a_full_object_is_followed_by_a_new_one(tmp_path, monkeypatch):
     assert [(run.first_offset, run.values) for run in runs_in(tmp_path)] == [(0, numbered(0, 2)), (2, numbered(2, 4))]
 
 
+def test_a_full_object_is_written_while_the_bundle_goes_on(tmp_path, monkeypatch):
+    frame = len(archive.Archiver("")._frame(b"\n".join([*numbered(0, 2), b""]), [T0, T0]))
+    monkeypatch.setattr(archive, "FULL_BYTES", 3 * frame)
+    archiver = Archiver(str(tmp_path))
+    for first in range(0, 10, 2):
+        archiver.add(batch(first, numbered(first, first + 2)))
+    archiver.flush()  # at a bundle's end half of the size is enough
+    archiver.add(batch(10, numbered(10, 12)))
+    archiver.flush()
+    archiver.add(batch(12, numbered(12, 14)))
+    archiver.flush()
+    assert [(run.first_offset, len(run.values)) for run in runs_in(tmp_path)] == [(0, 6), (6, 4), (10, 4)]
+    assert list(without_repeats(runs_in(tmp_path))) == numbered(0, 14)
+
+
 def test_a_gap_in_the_offsets_starts_a_new_object(tmp_path):
     archiver = Archiver(str(tmp_path))
     archiver.add(batch(0, [b"a"]))
