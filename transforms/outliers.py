@@ -15,7 +15,7 @@ from transforms.packing import register
 from transforms.windows import CountedWindow, Pane
 
 REMEMBERED_SECONDS = 6 * 3600
-"""Announcements in windows older than this, in event time, are forgotten: no pane can revise them any more."""
+"""Announcements in windows that are so much older than the newest closed one are forgotten: no pane can revise them."""
 
 
 class Outlier(NamedTuple):
@@ -195,8 +195,10 @@ def retract(scored: ScoredWindow, announced: dict[int, Announced]) -> tuple[Scor
         if outlier.keyword not in still
     ]
     told = announced | {start: Announced(scored.age, scored.outliers)}
-    newest = max(told)
-    told = {window: what for window, what in told.items() if newest - window <= REMEMBERED_SECONDS}
+    # When a job catches up, many windows are open at once, and the newest of them may be a day ahead of the watermark.
+    closed = [window for window, what in told.items() if what.age[0] > Pane.EARLY]
+    oldest = max(closed, default=0) - REMEMBERED_SECONDS
+    told = {window: what for window, what in told.items() if window >= oldest}
     return ScoredWindow(scored.window, scored.outliers + gone), told
 
 

@@ -60,17 +60,20 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
     """
     windows: dict[tuple[int, int], CountedWindow] = {}
     totals: dict[int, tuple[Any, ...]] = {}
-    outliers: dict[tuple[str, int], tuple[Any, ...]] = {}
+    told: dict[tuple[int, int], dict[tuple[str, int], tuple[Any, ...]]] = {}
     # Later panes overwrite earlier ones here too: one statement may not touch a row twice.
     for item in sorted(scored, key=lambda item: item.age):
-        window, found = item.window, item.outliers
-        counts, start = window.counts, timestamptz(window.counts.window_start)
-        if window.shard == 0:
-            totals[counts.window_start] = (start, counts.posts, int(window.pane))
-        if window.pane is not Pane.EARLY:
-            windows[counts.window_start, window.shard] = window
-        for outlier in found:
-            outliers[outlier.keyword, outlier.window_start] = outlier._replace(window_start=start)  # type: ignore[arg-type]
+        counts, start = item.window.counts, timestamptz(item.window.counts.window_start)
+        place = counts.window_start, item.window.shard
+        if item.window.shard == 0:
+            totals[counts.window_start] = (start, counts.posts, int(item.window.pane))
+        if item.window.pane is not Pane.EARLY:
+            windows[place] = item.window
+            told.pop(place, None)  # a closed window says all there is to say
+        here = told.setdefault(place, {})
+        for outlier in item.outliers:
+            here[outlier.keyword, outlier.window_start] = outlier._replace(window_start=start)  # type: ignore[arg-type]
+    outliers = {key: row for here in told.values() for key, row in here.items()}
     with connection, connection.cursor() as cursor:
         forgotten = _forgotten(cursor, windows.values(), outliers)
         touched: dict[str, list[int]] = {}

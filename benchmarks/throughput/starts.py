@@ -41,10 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"start {start}: first post after {wait:.1f} s, {processes} processes, {right}")
             if found == counts and processes == PARTITIONS:
                 waits.append(wait)
-    print(
-        f"{len(waits)} of {own.starts} starts read everything, in {PARTITIONS} processes; "
-        f"first post after {sum(waits) / len(waits):.1f} s (mean), {max(waits):.1f} s (most)"
-    )
+    print(f"{len(waits)} of {own.starts} starts read everything, in {PARTITIONS} processes")
+    if waits:
+        print(f"first post after {sum(waits) / len(waits):.1f} s (mean), {max(waits):.1f} s (most)")
     return 0 if len(waits) == own.starts else 1
 
 

@@ -77,7 +77,10 @@ class Usage:
         total = 0
         for process in self._processes():
             try:
-                role, seconds = _role(process), _seconds(process)
+                command, seconds = " ".join(process.cmdline()), _seconds(process)
+                # A process that has ended, and that nobody has waited for yet, has no command line any more.
+                known = self._cpu.get(process.pid)
+                role = known[0] if known and not command else _role(command, process.name())
                 memory = process.memory_info().rss
             except psutil.Error:
                 continue
@@ -104,6 +107,5 @@ def _seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _role(process: psutil.Process) -> str:
-    command = " ".join(process.cmdline())
-    return next((role for mark, role in _ROLES.items() if mark in command), process.name())
+def _role(command: str, program: str) -> str:
+    return next((role for mark, role in _ROLES.items() if mark in command), program)

@@ -81,6 +81,11 @@ def test_what_was_told_before_a_fault_is_taken_back_by_the_closed_window(connect
         assert cursor.fetchall() == [("retracted",)]
 
 
+def test_a_closed_window_tells_nothing_of_what_its_early_panes_saw_alone(connection: Any) -> None:
+    write_scored(connection, [*PANES[:2], calm(Pane.ON_TIME, 30, "dance")], min_mentions=2)
+    assert rows(connection) == ([], [("dance", 3, 1)], [(30, 1)])
+
+
 @pytest.mark.parametrize(
     "other",
     [

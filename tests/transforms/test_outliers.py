@@ -121,6 +121,14 @@ def test_windows_of_long_ago_are_forgotten():
     assert beyond.keys() == {START + REMEMBERED_SECONDS + 900}
 
 
+def test_an_open_window_far_ahead_makes_nothing_forgotten():
+    """A job that catches up has a day of open windows, and their early panes come before the first of them closes."""
+    _, announced = retract(scored(Pane.EARLY, 100, dance=20), {})
+    _, announced = retract(scored(Pane.EARLY, 100, START + 4 * REMEMBERED_SECONDS, dance=20), announced)
+    result, _ = retract(scored(Pane.ON_TIME, 200, dance=1), announced)
+    assert told(result) == {"dance": "retracted"}
+
+
 def test_what_was_announced_survives_the_state():
     _, announced = retract(scored(Pane.ON_TIME, 200, dance=20), {})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(announced), type=dict[int, Announced]) == announced
