@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -70,12 +69,20 @@ def empty_stack(stack: Settings) -> Iterator[Settings]:
     reset.cancel_jobs(stack)
 
 
-def _publish_baselines(tmp_path: Path, detector: Detector) -> None:
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Files of the counts and totals of the three days before."""
     date = (datetime.now(UTC) - timedelta(days=1)).date()
-    counts, totals = tmp_path / "counts.csv.gz", tmp_path / "totals.csv.gz"
+    folder = tmp_path_factory.mktemp("history")
+    counts, totals = str(folder / "counts.csv.gz"), str(folder / "totals.csv.gz")
     _python("feed.simulate", "--date", str(date), "--posts", str(POSTS), "--seed", "7", "--history", "3",
-            "--counts", str(counts), "--totals", str(totals), "--output", os.devnull)  # fmt: skip
-    _python("beam_pipelines.stats", "--counts", str(counts), "--totals", str(totals), "--detector", detector.name)
+            "--counts", counts, "--totals", totals, "--output", os.devnull)  # fmt: skip
+    return counts, totals
+
+
+def _publish_baselines(history: tuple[str, str], detector: Detector) -> None:
+    counts, totals = history
+    _python("beam_pipelines.stats", "--counts", counts, "--totals", totals, "--detector", detector.name)
 
 
 def _python(module: str, *arguments: str) -> str:
@@ -173,12 +180,12 @@ def test_every_post_is_accounted_for(
     empty_stack: Settings,
     lines: list[bytes],
     expected: accounting.Recount,
-    tmp_path: Path,
+    history: tuple[str, str],
     detector: Detector,
     disturb: Callable[[Settings, Submit], None],
     source: str,
 ) -> None:
-    _publish_baselines(tmp_path, detector)
+    _publish_baselines(history, detector)
     topic = TopicConfig(servers=str(empty_stack.kafka), name=empty_stack.topic_posts)
     produce(lines, topic, DeliveryConfig(send_unreadable=True))
     submit = partial(_python, "beam_pipelines.stream", "--runner=FlinkRunner", "--detach", "--early_firing_seconds=5",
