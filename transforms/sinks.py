@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress, groupby
 from typing import Any
@@ -77,8 +77,11 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
     with connection, connection.cursor() as cursor:
         forgotten = _forgotten(cursor, windows.values(), outliers)
         touched: dict[str, list[int]] = {}
-        for keyword, window_start in (*outliers, *forgotten):
+        for keyword, window_start in outliers:
             touched.setdefault(keyword, []).append(window_start)
+        for window, keywords in forgotten:
+            for keyword in keywords:
+                touched.setdefault(keyword, []).append(window.counts.window_start)
         incidents.lock(cursor, touched)
         # Rows in key order, here and below: two writers can then not wait for each other.
         _write_windows(cursor, [windows[key] for key in sorted(windows)], min_mentions)
@@ -92,39 +95,33 @@ def write_scored(connection: Any, scored: Sequence[ScoredWindow], min_mentions: 
 
 
 def _forgotten(
-    cursor: Any, windows: Iterable[CountedWindow], outliers: Container[tuple[str, int]]
-) -> dict[tuple[str, int], CountedWindow]:
-    """Return which outliers in the table a closed window knows nothing of, each with its window.
+    cursor: Any, windows: Collection[CountedWindow], outliers: Container[tuple[str, int]]
+) -> list[tuple[CountedWindow, list[str]]]:
+    """Return closed windows with the keywords whose outliers stand in the table and of which the window knows nothing.
 
     A shard retracts what it remembers to have told. But after a fault it remembers what it did at the last checkpoint,
     and may have told more.
     """
-    of_start: dict[int, list[CountedWindow]] = {}
-    for window in windows:
-        of_start.setdefault(window.counts.window_start, []).append(window)
-    if not of_start:
-        return {}
-    cursor.execute(_STANDING, ([timestamptz(start) for start in of_start],))
+    if not windows:
+        return []
+    cursor.execute(_STANDING, ([timestamptz(start) for start in {window.counts.window_start for window in windows}],))
     standing: dict[int, set[str]] = {}
     for start, keyword in cursor.fetchall():
         if (keyword, start) not in outliers:
             standing.setdefault(start, set()).add(keyword)
-    return {
-        (keyword, start): window
-        for start, keywords in standing.items()
-        for window in of_start[start]
-        for keyword in keywords.intersection(window.counts.keywords)
-    }
+    return [
+        (window, sorted(told.intersection(window.counts.keywords)))
+        for window in windows
+        if (told := standing.get(window.counts.window_start))
+    ]
 
 
-def _take_back(cursor: Any, forgotten: Mapping[tuple[str, int], CountedWindow]) -> None:
-    of_window: dict[CountedWindow, list[str]] = {}
-    for (keyword, _), window in forgotten.items():
-        of_window.setdefault(window, []).append(keyword)
-    for window, keywords in of_window.items():
-        start, posts = timestamptz(window.counts.window_start), window.counts.posts
-        values = {"start": start, "keywords": keywords, "pane": int(window.pane), "posts": posts}
-        cursor.execute(_TAKE_BACK, values)
+def _take_back(cursor: Any, forgotten: Iterable[tuple[CountedWindow, list[str]]]) -> None:
+    for window, keywords in forgotten:
+        if keywords:
+            start, posts = timestamptz(window.counts.window_start), window.counts.posts
+            values = {"start": start, "keywords": keywords, "pane": int(window.pane), "posts": posts}
+            cursor.execute(_TAKE_BACK, values)
 
 
 def _write_windows(cursor: Any, windows: Sequence[CountedWindow], min_mentions: int) -> None:

@@ -81,6 +81,11 @@ class Load:
     post_bytes: float = 3_200
     keywords_per_post: float = WORDS_PER_POST
 
+    @property
+    def compressed_bytes_per_s(self) -> float:
+        """What comes in, compressed."""
+        return self.posts_per_s * self.post_bytes / CONDENSED
+
 
 @dataclass(frozen=True)
 class Machines:
@@ -140,7 +145,7 @@ def mentioned(load: Load, seconds: float, least: int = 1) -> float:
 
 def archive_bytes_per_s(load: Load, partitions: int) -> float:
     """Return what is uploaded to the archive: each bundle writes the object that it adds to once more as a whole."""
-    rate = load.posts_per_s * load.post_bytes / CONDENSED / partitions
+    rate = load.compressed_bytes_per_s / partitions
     bundles = math.ceil(min(FULL_SECONDS, FULL_BYTES / 2 / rate) / BUNDLE_SECONDS)
     return partitions * rate * (bundles + 1) / 2
 
@@ -182,7 +187,7 @@ def needs(load: Load, machines: Machines) -> list[Need]:
         ),
         Need(
             "PUTs under one prefix",
-            machines.partitions / BUNDLE_SECONDS + load.posts_per_s * load.post_bytes / CONDENSED / FULL_BYTES,
+            machines.partitions / BUNDLE_SECONDS + load.compressed_bytes_per_s / FULL_BYTES,
             PUTS_PER_S,
             "1/s",
         ),
@@ -215,7 +220,7 @@ def table(load: Load, found: Sequence[Need]) -> str:
         f"Rows in Postgres per window: {rows:,.0f}, {rows * ROW_BYTES * WINDOWS_PER_DAY / 1e9:,.1f} GB a day; "
         f"one session writes a window's in {rows * ROW_US / 1e6:,.0f} s.",
         f"A checkpoint holds {state_bytes(load) / 1e6:,.0f} MB.",
-        f"Kafka takes and gives {load.posts_per_s * load.post_bytes / CONDENSED / 1e6:,.0f} MB/s, compressed.",
+        f"Kafka takes and gives {load.compressed_bytes_per_s / 1e6:,.0f} MB/s, compressed.",
     ]
     return "\n".join(lines)
 
