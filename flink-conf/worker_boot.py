@@ -8,8 +8,10 @@ provision service tells the pipeline's options, and the SDK harness reads its se
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -38,6 +40,8 @@ def main() -> None:
     parser.add_argument("--control_endpoint", help="HOST:PORT, if the provision service names none")
     args, _ = parser.parse_known_args()
 
+    faulthandler.enable()  # a crash of native code shows where
+    faulthandler.register(signal.SIGUSR1)  # a worker that hangs can be asked where
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), name="parent-watch", daemon=True).start()
     info = _provision(args.id, args.provision_endpoint)
     if info.dependencies:

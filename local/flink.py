@@ -162,7 +162,9 @@ def _render(settings: Settings) -> Path:
     template = Template((_CONF / "config.yaml").read_text(encoding="utf-8"))
     write_if_changed(conf / "config.yaml", template.safe_substitute(values))
     write_if_changed(conf / "log4j.properties", (_CONF / "log4j.properties").read_text(encoding="utf-8"))
-    worker = f'#!/bin/sh\nexec "{sys.executable}" "{_CONF / "worker_boot.py"}" "$@"\n'
+    # What a worker writes before it can log to the task manager would otherwise be lost: Beam discards it.
+    out = settings.log_dir / "python-workers.out"
+    worker = f'#!/bin/sh\nexec "{sys.executable}" "{_CONF / "worker_boot.py"}" "$@" >>"{out}" 2>&1\n'
     write_if_changed(settings.run_dir / "bin" / WORKER_COMMAND, worker, 0o755)
     return conf
 

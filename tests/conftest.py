@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from local import evidence
 from local import settings as configuration
 from local import stack as embedded
 from local.settings import ROOT, Settings
@@ -18,6 +19,20 @@ from local.settings import ROOT, Settings
 # A busy machine is no failure: examples have no time limit.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test the ends of its stack's logs, and keep the logs."""
+    report = yield
+    stacks = {id(value): value for value in item.funcargs.values() if isinstance(value, Settings)}
+    for settings in stacks.values():
+        if not report.failed or not settings.log_dir.exists():
+            continue
+        evidence.note_jobs(settings)
+        folder = evidence.keep_logs(settings, "test-failed")
+        report.sections.append((f"stack, logs kept in {folder}", evidence.ends_of_logs(settings)))
+    return report
 
 
 @contextmanager

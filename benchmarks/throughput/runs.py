@@ -26,7 +26,7 @@ from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload, send
 from benchmarks.throughput.taps import Read, counted_so_far, read_so_far
 from benchmarks.throughput.usage import Usage
-from local import reset, stack
+from local import evidence, reset, stack
 from local import settings as configuration
 from local.settings import ROOT, Settings
 
@@ -74,7 +74,10 @@ PEER_SUITE = (
 
 @contextmanager
 def own_stack() -> Iterator[Settings]:
-    """A stack of its own on free ports, empty; its addresses and secrets are in ``os.environ``."""
+    """A stack of its own on free ports, empty; its addresses and secrets are in ``os.environ``.
+
+    It is deleted afterwards; but its logs are kept if something goes wrong.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stack is stopped then, too
     (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-stack-", dir=ROOT / "build"))
@@ -85,6 +88,9 @@ def own_stack() -> Iterator[Settings]:
         say("starting the stack")
         stack.up(settings)
         yield settings
+    except Exception:
+        say(f"the logs are kept in {evidence.keep_logs(settings, 'bench-failed')}")
+        raise
     finally:
         stack.down(settings)
         shutil.rmtree(folder, ignore_errors=True)
@@ -202,6 +208,9 @@ def started_stream(contender: Contender, settings: Settings, options: Sequence[s
     subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     try:
         yield taps
+    except Exception:
+        evidence.note_jobs(settings)
+        raise
     finally:
         reset.cancel_jobs(settings)
 

@@ -96,7 +96,7 @@ def _python(module: str, *arguments: str) -> str:
 def _until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; see the logs under STACK_DIR/logs"
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.5)
 
 

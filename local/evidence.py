@@ -1,0 +1,58 @@
+"""What a failed test or benchmark leaves behind: the stack's logs, what Flink tells of its jobs, where each thread is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from beam_pipelines.flink import Cluster
+from local.settings import ROOT, Settings
+from local.stack import tail
+from programs.errors import UserError
+
+_WRITING_SECONDS = 2.0  # for the workers to write their stacks
+
+
+def note_jobs(settings: Settings) -> None:
+    """Write beside the logs what the cluster tells of its jobs and threads; have its Python workers write their stacks."""
+    cluster = Cluster(str(settings.flink))
+    answers: dict[str, Any] = {}
+    try:
+        for job in cluster.jobs():
+            for path in ("", "/checkpoints", "/exceptions"):
+                answers[f"job {job['name']} {job['jid']}{path}"] = cluster.get(f"/jobs/{job['jid']}{path}")
+        for manager in cluster.get("/taskmanagers")["taskmanagers"]:
+            for path in ("/metrics?get=Status.JVM.Memory.Heap.Used,Status.JVM.Memory.Heap.Max", "/thread-dump"):
+                answers[f"task manager{path}"] = cluster.get(f"/taskmanagers/{manager['id']}{path}")
+    except UserError as error:
+        answers["error"] = str(error)
+    (settings.log_dir / "flink.json").write_text(json.dumps(answers, indent=1), encoding="utf-8")
+    try:
+        supervisor = psutil.Process(int((settings.run_dir / "supervisord.pid").read_text(encoding="utf-8")))
+        for process in supervisor.children(recursive=True):
+            if any(argument.endswith("worker_boot.py") for argument in process.cmdline()):
+                os.kill(process.pid, signal.SIGUSR1)
+    except (OSError, psutil.Error):
+        return  # nothing runs, or a worker has just ended
+    time.sleep(_WRITING_SECONDS)
+
+
+def keep_logs(settings: Settings, name: str) -> Path:
+    """Copy the stack's logs to a folder of their own below build/, whose name begins so; return the folder."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=ROOT / "build"))
+    shutil.copytree(settings.log_dir, folder, dirs_exist_ok=True)
+    return folder
+
+
+def ends_of_logs(settings: Settings) -> str:
+    """Return the last lines of each log."""
+    logs = (path for path in sorted(settings.log_dir.iterdir()) if path.suffix in {".log", ".out"})
+    return "\n".join(f"--- end of {log}\n{end}" for log in logs if (end := tail(log)))
