@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
-import msgspec
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions, StandardOptions
 
 from beam_pipelines import flink
@@ -38,31 +36,15 @@ from transforms.archive import ArchivePosts
 from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
 from transforms.mentions import CountMentions
 from transforms.outliers import ScoredWindow
-from transforms.posts import LAST_SECOND, DecodePosts
-from transforms.records import BatchRecords, RawBatch, RawRecord
+from transforms.posts import DecodePosts
+from transforms.records import RawBatch
 from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
 from transforms.sources.consumer import TopicSettings
+from transforms.sources.file import ReadFile
 from transforms.sources.kafkaio import ReadWithKafkaIO
 from transforms.sources.librdkafka import ReadWithLibrdkafka
 from transforms.windows import MergePanes, WindowMentions
-
-
-class _TimeStamp(msgspec.Struct):
-    time_stamp: float = 0.0
-
-
-def read_file(path: str) -> Iterator[RawRecord]:
-    """Read a file of posts, one a line; an unreadable time stamp is that of the line before."""
-    decode = msgspec.json.Decoder(_TimeStamp).decode
-    timestamp_ms = 0
-    with Path(path).open("rb") as file:
-        for offset, line in enumerate(file):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                time_stamp = decode(line).time_stamp
-                if 0 < time_stamp < LAST_SECOND:
-                    timestamp_ms = int(time_stamp * 1000)
-            yield RawRecord(path, 0, offset, timestamp_ms, line.rstrip(b"\n"))
 
 
 @dataclass(frozen=True)
@@ -104,8 +86,7 @@ def source_of(config: StreamConfig, place: Place) -> ReadWithKafkaIO | ReadWithL
 def read_posts(pipeline: beam.Pipeline, config: StreamConfig, place: Place) -> beam.PCollection[RawBatch]:
     """Read the posts of a file or of the topic, in batches."""
     if config.input:
-        lines = pipeline | "File" >> beam.Create([config.input]) | "ReadFile" >> beam.FlatMap(read_file)
-        return lines | "BatchRecords" >> BatchRecords()
+        return pipeline | "ReadFile" >> ReadFile(config.input)
     return pipeline | "ReadPosts" >> source_of(config, place)
 
 

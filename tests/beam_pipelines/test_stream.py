@@ -12,7 +12,7 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
 from beam_pipelines import stream
-from beam_pipelines.stream import Place, build, read_file, source_of
+from beam_pipelines.stream import Place, build, source_of
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from programs.errors import UserError, start
 from transforms import lake
@@ -122,16 +122,6 @@ def test_without_history_nothing_is_unusual(files, capfd):
     assert stream.run([f"--input={files / 'posts.ndjson'}", f"--lake={files / 'lake'}"]) == 0
     assert capfd.readouterr().out == ""
     assert list(lake.find(str(files / "lake" / "raw")))
-
-
-def test_an_unreadable_time_stamp_is_that_of_the_line_before(tmp_path):
-    path = tmp_path / "x.ndjson"
-    stamps = [b"5.25", b'"x"', b"1e300", b"-1e300", b"1" + b"0" * 400, b"0", b"6"]
-    path.write_bytes(b"".join(b'{"time_stamp":%s}\n' % stamp for stamp in stamps) + b"\xff\n\n[]")
-    records = list(read_file(str(path)))
-    assert [r.timestamp_ms for r in records] == [5250] * 6 + [6000] * 4
-    assert [r.offset for r in records] == list(range(10))
-    assert [r.value for r in records[-3:]] == [b"\xff", b"", b"[]"]
 
 
 def test_a_time_stamp_beyond_all_dates_is_a_dead_letter(tmp_path):
