@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from beam_pipelines.backtest_input import Counts, parse_time, read_counts, read_totals
+from beam_pipelines.counts_files import Counts, parse_time, read_counts, read_totals
 from beam_pipelines.detectors import DEFAULT_ALERTS_PER_DAY, DEFAULT_DETECTOR, DETECTORS
 from detection import incidents
 from detection.baselines import BaselineTable, keyword_hashes
@@ -297,8 +297,8 @@ def backtest(config: Config) -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    counts = read_counts(config.counts, WINDOW_SECONDS, say)
-    totals = read_totals(config.totals, WINDOW_SECONDS) if config.totals else {}
+    counts = read_counts(config.counts, say)
+    totals = read_totals(config.totals) if config.totals else {}
     detector: AnyDetector
     if config.detector == ThresholdDetector.name:
         detector = ThresholdDetector(history_days=min(config.history_days, 7))

@@ -3,6 +3,9 @@
 
 Beam's container contract, without the container: the runner starts this program with the addresses of its services, the
 provision service tells the pipeline's options, and the SDK harness reads its settings from the environment.
+
+Beam discards what a worker prints: only what it logs to the task manager is seen. With PYTHON_WORKER_LOG in the environment its
+output is appended to that file: why it did not start, where native code crashed, and, on SIGUSR1, what each thread is doing.
 """
 
 from __future__ import annotations
@@ -16,10 +19,15 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # the project's packages, in place of this folder
+with suppress(KeyError, OSError):
+    log = os.open(os.environ["PYTHON_WORKER_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
 
 import grpc  # noqa: E402 - after the path is set
 from apache_beam.portability.api import (  # noqa: E402

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +16,6 @@ from urllib.error import URLError
 from local.jars import JOB_SERVER, ensure
 from local.part import Launch, NotReadyError, Part, Say, java, write_if_changed
 from local.settings import ROOT, Settings, StackError
-
-WORKER_COMMAND = "beam-python-worker"  # what the task manager runs to get a Python worker; found on its PATH
 
 _CONF = ROOT / "flink-conf"
 _RESULT = "BASH_JAVA_UTILS_EXEC_RESULT:"
@@ -73,7 +70,8 @@ def parts(settings: Settings) -> list[Part]:
                 worker.with_suffix(".log"),
                 "GET_TM_RESOURCE_PARAMS",
                 ["org.apache.flink.runtime.taskexecutor.TaskManagerRunner"],
-                {"PYTHONPATH": str(ROOT)},  # for the Python workers below it
+                # For the Python workers below it.
+                {"PYTHONPATH": str(ROOT), "PYTHON_WORKER_LOG": str(settings.log_dir / "python-workers.out")},
             ),
             check=lambda: _check_worker(settings),
             log=worker.with_suffix(".log"),
@@ -162,10 +160,6 @@ def _render(settings: Settings) -> Path:
     template = Template((_CONF / "config.yaml").read_text(encoding="utf-8"))
     write_if_changed(conf / "config.yaml", template.safe_substitute(values))
     write_if_changed(conf / "log4j.properties", (_CONF / "log4j.properties").read_text(encoding="utf-8"))
-    # What a worker writes before it can log to the task manager would otherwise be lost: Beam discards it.
-    out = settings.log_dir / "python-workers.out"
-    worker = f'#!/bin/sh\nexec "{sys.executable}" "{_CONF / "worker_boot.py"}" "$@" >>"{out}" 2>&1\n'
-    write_if_changed(settings.run_dir / "bin" / WORKER_COMMAND, worker, 0o755)
     return conf
 
 

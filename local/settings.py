@@ -105,9 +105,8 @@ class Settings:
 
     @property
     def worker_path(self) -> str:
-        """The ``PATH`` of the task manager: what starts Beam's Python workers, and this Python, come first."""
-        folders = [str(self.run_dir / "bin"), str(Path(sys.executable).parent)]
-        return os.pathsep.join([*folders, self.environment.get("PATH", os.defpath)])
+        """The ``PATH`` of the task manager: this Python comes first, for Beam's Python workers."""
+        return os.pathsep.join([str(Path(sys.executable).parent), self.environment.get("PATH", os.defpath)])
 
 
 def load(environment: Mapping[str, str] | None = None, *, create: bool = False, anywhere: bool = False) -> Settings:

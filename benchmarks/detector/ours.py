@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pipelines.backtest import replay_counts
-from beam_pipelines.backtest_input import Counts
+from beam_pipelines.counts_files import Counts
 from detection.counts import WINDOW_SECONDS
 from detection.keyword_detector import KeywordDetector
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from beam_pipelines.backtest import Past, parse, replay_counts, run
-from beam_pipelines.backtest_input import Counts
+from beam_pipelines.counts_files import Counts
 from detection.counts import WindowCounts
 from detection.keyword_detector import KeywordDetector
 from programs.errors import UserError

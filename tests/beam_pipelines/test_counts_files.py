@@ -28,6 +28,7 @@ def test_counts_and_totals(tmp_path):
         for k, w, m in zip(history.keyword, history.window.tolist(), history.mentions.tolist(), strict=True)
     }
     assert rows == {("dance", 2700, 7), ("ramen", 0, 2), ("dance", 0, 5), ("東京,😂", 900, 1)}
+    assert history.window.tolist() == sorted(history.window.tolist())
     assert sorted(history.keywords) == ["dance", "ramen", "東京,😂"]
     assert (history.start, history.end, history.windows) == (NOON, NOON + 3600, 4)
     np.testing.assert_array_equal(history.totals, [100, np.nan, np.nan, 300])
@@ -48,12 +49,14 @@ def test_columns_are_found_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "expected the columns keyword,window_start,mentions"),
-        ("keyword,mentions\ndance,1\n", "expected the columns"),
+        ("", "with the columns keyword,window_start,mentions"),
+        ("keyword,mentions\ndance,1\n", "expected a header line"),
         (HEAD + "dance,yesterday,1\n", "ISO 8601"),
-        (HEAD + "dance,2020-09-13T12:30:00Z,many\n", "expected the columns"),
-        (HEAD + "dance\n", "expected the columns"),
-        (HEAD, "no counts in"),
+        (HEAD + "dance,2020-09-13T12:30:00Z,many\n", "expected CSV with the columns"),
+        (HEAD + "dance,2020-09-13T12:31:00Z,1\n", "starts no 15-minute window"),
+        (HEAD + "dance,2020-09-13T12:30:00Z,-1\n", "whole numbers"),
+        (HEAD + "dance\n", "expected CSV with the columns"),
+        (HEAD, "no row with mentions"),
     ],
 )
 def test_a_malformed_file_is_named(tmp_path, content, message):
@@ -65,5 +68,5 @@ def test_a_malformed_file_is_named(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"no such file: .*gone\.csv"):
+    with pytest.raises(UserError, match=r"gone\.csv: no such file"):
         read_history([tmp_path / "gone.csv"])

@@ -13,7 +13,7 @@ from apache_beam.testing.test_stream import TestStream as Stream
 from apache_beam.testing.util import assert_that
 
 from beam_pipelines.backtest import KeywordEngine, Past
-from beam_pipelines.backtest_input import Counts
+from beam_pipelines.counts_files import Counts
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOW_SECONDS, WINDOWS_PER_DAY, WindowCounts
 from detection.detector import Detector
