@@ -17,8 +17,12 @@ import boto3
 from botocore.config import Config
 
 
-@lru_cache(maxsize=1)
 def _s3() -> Any:
+    return _client(os.environ.get("AWS_ENDPOINT_URL_S3"))
+
+
+@lru_cache(maxsize=1)
+def _client(endpoint: str | None) -> Any:  # noqa: ARG001 - another server, another client
     # Endpoint and credentials: the environment or AWS's default chain, at the first use; a session of its own, for
     # boto3's default one keeps what somebody else in the process first found. Clients are safe to share between threads.
     return boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))

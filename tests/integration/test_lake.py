@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 
 from local.settings import Settings
@@ -24,3 +28,19 @@ def test_many_objects_are_found_and_removed(stack: Settings) -> None:
 def test_a_missing_bucket_is_told_from_a_present_one(stack: Settings) -> None:
     assert not lake.bucket_missing(f"s3://{stack.bucket}/raw")
     assert lake.bucket_missing("s3://no-such-bucket-here/raw")
+
+
+class _Empty(BaseHTTPRequestHandler):
+    """An S3 server without buckets."""
+
+    def do_HEAD(self) -> None:
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+
+@pytest.mark.integration
+def test_the_server_is_the_one_that_the_environment_names_now(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not lake.bucket_missing(f"s3://{stack.bucket}")
+    with HTTPServer(("127.0.0.1", 0), _Empty) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+        assert lake.bucket_missing(f"s3://{stack.bucket}")

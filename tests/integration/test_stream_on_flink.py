@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+import confluent_kafka
 import numpy as np
 import psutil
 import psycopg2
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 from beam_pipelines.flink import Cluster
 from beam_pipelines.stream_options import SOURCES
@@ -211,7 +211,7 @@ def test_every_post_is_accounted_for(
     found = _soon(lambda: _check_outliers(connection, expected, detector))
     _soon(lambda: _check_incidents(connection, found))
     _soon(lambda: _check_copies(found, empty_stack))
-    if disturb is _kill_nothing:
+    if disturb is _kill_nothing and source == SOURCES[0]:  # the batch sees no source
         _check_parity(connection)
     connection.close()
 
@@ -220,7 +220,7 @@ def test_every_post_is_accounted_for(
 def test_a_record_without_value_is_a_dead_letter_at_its_own_place(empty_stack: Settings, source: str) -> None:
     now = datetime.now(UTC).timestamp()
     post = b'{"itemInfos":{"id":"%d","text":"dance"},"time_stamp":%d}'
-    producer = Producer({"bootstrap.servers": str(empty_stack.kafka)})
+    producer = confluent_kafka.Producer({"bootstrap.servers": str(empty_stack.kafka)})
     for value in (post % (1, now), None, post % (2, now)):
         producer.produce(empty_stack.topic_posts, value, partition=0, timestamp=int(now * 1000))
     assert producer.flush(30) == 0
@@ -229,7 +229,8 @@ def test_a_record_without_value_is_a_dead_letter_at_its_own_place(empty_stack: S
         "bootstrap.servers": str(empty_stack.kafka),
         "group.id": os.environ.get("KAFKA_CONSUMER_GROUP", "tiktok-stream"),
     }
-    Consumer(settings).commit(offsets=[TopicPartition(empty_stack.topic_posts, 0, 3)], asynchronous=False)
+    committed = confluent_kafka.TopicPartition(empty_stack.topic_posts, 0, 3)
+    confluent_kafka.Consumer(settings).commit(offsets=[committed], asynchronous=False)
     _python("beam_pipelines.stream", "--runner=FlinkRunner", "--detach", f"--source={source}",
             "--checkpointing_interval=3000")  # fmt: skip
     folder = f"{os.environ['LAKE']}/dead/"
@@ -335,13 +336,14 @@ def _standing(lines: Iterable[bytes]) -> set[tuple[str, int]]:
 
 
 def _messages(stack: Settings, topic: str) -> list[bytes]:
-    consumer = KafkaConsumer(
-        topic,
-        bootstrap_servers=str(stack.kafka),
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        consumer_timeout_ms=5_000,
-    )
-    values = [message.value for message in consumer]
+    consumer = KafkaConsumer(bootstrap_servers=str(stack.kafka))
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+    consumer.assign(partitions)
+    consumer.seek_to_beginning()
+    ends, values = consumer.end_offsets(partitions), list[bytes]()
+    deadline = time.monotonic() + 30
+    while any(consumer.position(partition) < end for partition, end in ends.items()):
+        assert time.monotonic() < deadline, f"the topic {topic} cannot be read to its end"
+        values += [message.value for messages in consumer.poll(1_000).values() for message in messages]
     consumer.close()
     return values
