@@ -30,7 +30,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from detection.baselines import keyword_hashes
 from transforms.packing import register
 from transforms.posts import CountedPost
-from transforms.text import keywords_of_piece, pieces
+from transforms.text import keywords_of_piece, pieces, plain_keyword
 
 MAX_SAMPLES = 3
 """Posts kept as examples of a keyword in a window."""
@@ -241,12 +241,21 @@ class _Lexicon:
         new = list(islice(self.pieces, len(self._counts), None))
         if not new:
             return
-        meant = list(map(keywords_of_piece, new))
-        row = np.fromiter(map(self._numbers.__getitem__, chain.from_iterable(meant)), np.int64)
-        counts = np.fromiter(map(len, meant), np.int64, len(meant))
+        numbers, row, counts = self._numbers, list[int](), list[int]()
+        for piece in new:
+            plain = plain_keyword(piece)
+            if plain is None:
+                keywords = keywords_of_piece(piece)
+                row += map(numbers.__getitem__, keywords)
+                counts.append(len(keywords))
+            elif plain:
+                row.append(numbers[plain])
+                counts.append(1)
+            else:
+                counts.append(0)
         self._starts = np.append(self._starts, len(self._row) + np.cumsum(counts) - counts)
         self._counts = np.append(self._counts, counts)
-        self._row = np.append(self._row, row)
+        self._row = np.append(self._row, np.array(row, np.int64))
         words = list(islice(self._numbers, len(self.keywords), None))
         self.keywords += words
         self.shard = np.append(self.shard, (keyword_hashes(words) % self._shards).astype(np.int64))

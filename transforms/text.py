@@ -86,8 +86,30 @@ def keywords_of_piece(piece: str) -> frozenset[str]:
     >>> sorted(keywords_of_piece("(#Dance,東京都"))
     ['dance', '京都', '東京']
     """
+    plain = plain_keyword(piece)
+    if plain is not None:
+        return frozenset((plain,)) if plain else _NOTHING
     tokens = (_ASCII_TOKENS if piece.isascii() else _TOKENS).findall(piece)
     return _NOTHING.union(*map(keywords_of, tokens))
+
+
+def plain_keyword(piece: str) -> str | None:
+    """Return the keyword that a plain piece stands for, or "" if it stands for none; None if the piece is not plain.
+
+    Plain are words and hashtags of ASCII letters and digits: most pieces, and told in a tenth of the time.
+
+    >>> plain_keyword("#Dance"), plain_keyword("the"), plain_keyword("Dance,")
+    ('dance', '', None)
+    """
+    if not piece.isascii():
+        return None
+    word = piece if piece.islower() else piece.lower()
+    if word.isalnum():
+        return word if 1 < len(word) <= MAX_KEYWORD and word not in STOP_WORDS and not word.isdigit() else ""
+    tag = word[1:]
+    if word[0] == "#" and tag.isalnum():
+        return tag if 1 < len(tag) <= MAX_KEYWORD and not tag.isdigit() else ""
+    return None
 
 
 _remembered = lru_cache(maxsize=1 << 18)(keywords_of_piece)

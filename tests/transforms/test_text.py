@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import text as module
-from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, tokenise
+from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, plain_keyword, tokenise
 
 
 def test_examples_of_the_documentation():
@@ -117,9 +117,15 @@ def test_keywords_of_any_text_are_normal_and_short_and_hold_no_white_space(text)
         assert not keyword.isdecimal()
 
 
-@given(st.text("abcdefg #'_@.", max_size=60))
-def test_ascii_fast_path_agrees_with_the_general_one(text):
-    assert tokenise(text) | {"😂"} == tokenise(text + " 😂")
+@given(
+    st.lists(st.sampled_from(["the", "A", "dance", "Zara", "2020", "9", "y" * 60, *"#'_@.,-z"]), min_size=1).map(
+        "".join
+    )
+)
+def test_short_cuts_for_ascii_agree_with_what_holds_for_any_text(piece):
+    assert keywords_of_piece(piece) == keywords_of_piece(piece + "😂") - {"😂"}
+    if (plain := plain_keyword(piece)) is not None:
+        assert keywords_of_piece(piece) == ({plain} if plain else set())
 
 
 @given(st.text("éÀßçñĳﬁ" + "abcxyz", min_size=2, max_size=20))
