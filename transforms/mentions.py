@@ -37,8 +37,9 @@ MAX_SAMPLES = 3
 
 DEFAULT_SHARDS = 32
 
-MAX_PIECES = 1 << 18
-"""Different pieces of texts that a worker remembers; when there are more it forgets them all, between two bundles."""
+MAX_STRINGS = 1 << 19
+"""Different pieces and keywords that a worker remembers, at some 150 bytes each; when there are more it forgets them all,
+between two bundles."""
 
 _MAX_ENGAGEMENT = 2**32 - 1
 
@@ -201,21 +202,22 @@ class _Vocabulary(defaultdict[str, int]):
 class _Lexicon:
     """What the pieces of texts stand for, by number: asked once per piece, not at each mention, nor in each bundle.
 
+    Pieces and keywords are numbered together, for most keywords are pieces as well.
+
     Args:
         shards: number of shards.
 
     Attributes:
-        pieces: number of each piece.
-        keywords: the keywords, by number.
-        shard: shard of each keyword.
+        numbers: number of each piece and keyword.
+        strings: pieces and keywords, by number.
+        shard: shard of each, were it a keyword.
     """
 
     def __init__(self, shards: int) -> None:
         self._shards = np.uint64(shards)
-        self.pieces = _Vocabulary()
-        self.keywords: list[str] = []
+        self.numbers = _Vocabulary()
+        self.strings: list[str] = []
         self.shard: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._numbers = _Vocabulary()
         # Piece i stands for so many keywords, from that place of the row on.
         self._counts: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._starts: npt.NDArray[np.int64] = np.empty(0, np.int64)
@@ -238,10 +240,8 @@ class _Lexicon:
 
     def _learn(self) -> None:
         """Look at the pieces that are new."""
-        new = list(islice(self.pieces, len(self._counts), None))
-        if not new:
-            return
-        numbers, row, counts = self._numbers, list[int](), list[int]()
+        numbers, row, counts = self.numbers, list[int](), list[int]()
+        new = list(islice(numbers, len(self._counts), None))
         for piece in new:
             plain = plain_keyword(piece)
             if plain is None:
@@ -253,12 +253,14 @@ class _Lexicon:
                 counts.append(1)
             else:
                 counts.append(0)
-        self._starts = np.append(self._starts, len(self._row) + np.cumsum(counts) - counts)
-        self._counts = np.append(self._counts, counts)
+        new_counts = np.array(counts, np.int64)
+        self._starts = np.append(self._starts, len(self._row) + np.cumsum(new_counts) - new_counts)
+        self._counts = np.append(self._counts, new_counts)
         self._row = np.append(self._row, np.array(row, np.int64))
-        words = list(islice(self._numbers, len(self.keywords), None))
-        self.keywords += words
-        self.shard = np.append(self.shard, (keyword_hashes(words) % self._shards).astype(np.int64))
+        # Keywords that have not been pieces yet are among them; should they come as such, they are looked at then.
+        strings = list(islice(numbers, len(self.strings), None))
+        self.strings += strings
+        self.shard = np.append(self.shard, (keyword_hashes(strings) % self._shards).astype(np.int64))
 
 
 class MentionCounter:
@@ -278,14 +280,14 @@ class MentionCounter:
         starts = [post.window_start for post in posts]
         for start in set(starts):
             some = posts if starts.count(start) == len(posts) else list(compress(posts, map(start.__eq__, starts)))
-            self._windows[start].add(some, self._lexicon.pieces)
+            self._windows[start].add(some, self._lexicon.numbers)
 
     def drain(self) -> Iterator[list[MentionBatch]]:
         """Yield what was counted, for each window the batches of its shards, empty ones too; and start afresh."""
         for start, window in self._windows.items():
             yield window.close(start, self._lexicon, self._shards)
         self._windows.clear()
-        if len(self._lexicon.pieces) > MAX_PIECES:
+        if len(self._lexicon.numbers) > MAX_STRINGS:
             self._lexicon = _Lexicon(self._shards)
 
 
@@ -312,12 +314,12 @@ class _OpenWindow:
         engagement = np.clip(np.array(self._engagement, np.float64), 0, _MAX_ENGAGEMENT).astype(np.int64)
         ranking = _Ranking(np.array(self._post_ids, np.int64), engagement)
         # The window's own keywords, in the order of their shards.
-        used = np.flatnonzero(np.bincount(number, minlength=len(lexicon.keywords)))
+        used = np.flatnonzero(np.bincount(number, minlength=len(lexicon.strings)))
         used = used[np.argsort(lexicon.shard[used], kind="stable")]
-        row = np.empty(len(lexicon.keywords), np.int64)
+        row = np.empty(len(lexicon.strings), np.int64)
         row[used] = np.arange(len(used))
         mentions = _Mentions(row[number], post, ranking)
-        keywords = [lexicon.keywords[i] for i in used.tolist()]
+        keywords = [lexicon.strings[i] for i in used.tolist()]
         whole = _batch(window_start, len(self._post_ids), keywords, np.bincount(mentions.keyword), mentions.samples())
         return _cut(whole, np.bincount(lexicon.shard[used], minlength=shards))
 
@@ -334,7 +336,8 @@ def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
     if len(batches) == 1:
         return batches[0]
     vocabulary = _Vocabulary()
-    keyword = np.array([vocabulary[word] for batch in batches for word in batch.keywords], np.int64)
+    words = chain.from_iterable(batch.keywords for batch in batches)
+    keyword = np.fromiter(map(vocabulary.__getitem__, words), np.int64)
     mentions = np.zeros(len(vocabulary), np.int64)
     np.add.at(mentions, keyword, np.concatenate([batch.mentions for batch in batches]))
     sample_ids = np.concatenate([batch.sample_ids for batch in batches])

@@ -164,9 +164,9 @@ def test_counting_and_merging_can_change_places(a, b, shards):
 
 @pytest.mark.parametrize("remembered", [0, 1000])
 def test_what_is_remembered_from_bundle_to_bundle_leaves_no_trace(monkeypatch, remembered):
-    monkeypatch.setattr(mentions, "MAX_PIECES", remembered)
+    monkeypatch.setattr(mentions, "MAX_STRINGS", remembered)
     counter = MentionCounter(2)
-    texts = ["dance ramen", "ramen,tokyo dance", "", "new,words,in-one-piece", "dance"]
+    texts = ["dance ramen", "ramen,tokyo #Dance #the", "", "new,words,in-one-piece", "the piece: tokyo", "dance"]
     for i, text in enumerate(texts):
         posts = [make(2 * i + 1, text=text), make(2 * i + 2, text="зима ramen")]
         counter.add(posts)
