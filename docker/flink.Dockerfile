@@ -14,7 +14,7 @@ FROM ghcr.io/astral-sh/uv:${UV_VERSION} AS uv
 FROM flink:${FLINK_VERSION}-scala_2.12-java17
 COPY --from=uv /uv /usr/local/bin/uv
 ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH \
-    PYTHONPATH=/app PYTHONUNBUFFERED=1
+    PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHON_WORKER_LOG=/proc/1/fd/2
 WORKDIR /app
 
 COPY requirements.lock docker/container-excludes.txt ./

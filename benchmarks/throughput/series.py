@@ -14,7 +14,8 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from local.settings import StackError
 SIZES = (10_000, 100_000, 1_000_000)
 
 
-def by_vocabulary(posts: int, sizes: Sequence[int], source: str, options: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Measure counting and the full stream with each vocabulary."""
-    for size in sizes:
-        with filled_stack(Workload(posts, size)) as (settings, counts):
+def by_vocabulary(workloads: Iterable[Workload], source: str, options: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Measure counting and the full stream with workloads of different vocabularies."""
+    for workload in workloads:
+        size = workload.vocabulary
+        with filled_stack(workload) as (settings, counts):
             for variant in VARIANTS:
                 say(f"measuring {variant} with {size:,} words")
                 reset.empty_stores(settings)
@@ -41,16 +43,16 @@ def by_vocabulary(posts: int, sizes: Sequence[int], source: str, options: Sequen
 
 
 def by_baselines(
-    posts: int, vocabulary: int, sizes: Sequence[int], source: str, options: Sequence[str]
+    workload: Workload, sizes: Sequence[int], source: str, options: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Measure the full stream with each number of baselines, and before that without any."""
-    workload, contender = Workload(posts, vocabulary), Contender("full", source)
+    contender = Contender("full", source)
     with filled_stack(workload) as (settings, counts):
         for size in (0, *sizes):
             reset.empty_stores(settings)
             if size:
                 say(f"publishing {size:,} baselines")
-                publish_baselines(size, vocabulary, posts / workload.windows)
+                publish_baselines(size, workload.vocabulary, workload.posts / workload.windows)
             say(f"measuring {contender.name} with {size:,} baselines")
             yield {"size": size, **measure(contender, settings, counts, options)}
 
@@ -68,14 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--posts", type=int, default=1_500_000, help="default: %(default)s")
     parser.add_argument("--vocabulary", type=int, default=100_000, help="with baselines: words; default: %(default)s")
+    parser.add_argument("--windows", type=int, default=Workload.windows, help="15 minutes each; default: %(default)s")
     parser.add_argument("--source", choices=SOURCES, default="librdkafka", help="default: %(default)s")
     parser.add_argument("--json", type=Path, help="write the figures to this file, and a plot beside it")
     own, options = parser.parse_known_args(arguments)
     sizes = [int(size) for size in own.sizes.split(",")]
+    workload = Workload(own.posts, own.vocabulary, own.windows)
     if own.series == "vocabulary":
-        points = by_vocabulary(own.posts, sizes, own.source, options)
+        points = by_vocabulary([replace(workload, vocabulary=size) for size in sizes], own.source, options)
     else:
-        points = by_baselines(own.posts, own.vocabulary, sizes, own.source, options)
+        points = by_baselines(workload, sizes, own.source, options)
     measured = []
     try:
         for point in points:

@@ -30,7 +30,7 @@ from feed.delivery import Config as DeliveryConfig
 from feed.produce import produce
 from feed.simulation import Config, Simulation
 from feed.topic import TopicConfig
-from local import accounting, reset
+from local import accounting, evidence, reset
 from local.settings import ROOT, Settings
 from transforms import lake
 from transforms.baselines import load_baselines, newest_version
@@ -213,6 +213,7 @@ def test_every_post_is_accounted_for(
     _soon(lambda: _check_copies(found, empty_stack))
     if disturb is _kill_nothing and source == SOURCES[0]:  # the batch sees no source
         _check_parity(connection)
+        _check_evidence(empty_stack)
     connection.close()
 
 
@@ -252,6 +253,14 @@ def _check_parity(connection: Any) -> None:
     assert compared == equal + duplicate
     assert duplicate > 0
     assert missing == unexplained == 0
+
+
+def _check_evidence(stack: Settings) -> None:
+    """Should a test fail, what its job and its workers were doing can be seen."""
+    evidence.note_jobs(stack)
+    told = json.loads((stack.log_dir / "flink.json").read_text(encoding="utf-8"))
+    assert any(name.startswith("job tiktok-stream") and name.endswith("/checkpoints") for name in told)
+    assert "sdk_worker" in (stack.log_dir / "python-workers.out").read_text(encoding="utf-8")
 
 
 def _check_outliers(connection: Any, expected: accounting.Recount, detector: Detector) -> set[tuple[str, int]]:
