@@ -114,7 +114,7 @@ def _status(settings: Settings, _: argparse.Namespace, console: Console) -> int:
 
 def _logs(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     parts = [part for part in stack.describe(settings) if args.part in {None, part.name}]
-    logs = [log for part in parts for log in dict.fromkeys((part.log, part.output)) if log.exists()]
+    logs = [log for part in parts for log in part.logs if log.exists()]
     if not logs:
         console.print(f"no logs yet under {settings.log_dir}: `python -m local up` starts the stack")
         return 1

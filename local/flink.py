@@ -37,6 +37,7 @@ _OPENS = [
 def parts(settings: Settings) -> list[Part]:
     """Describe both processes."""
     manager, worker = settings.log_dir / "jobmanager", settings.log_dir / "taskmanager"
+    children = settings.log_dir / "python-workers.out"
     return [
         Part(
             name="jobmanager",
@@ -70,14 +71,14 @@ def parts(settings: Settings) -> list[Part]:
                 worker.with_suffix(".log"),
                 "GET_TM_RESOURCE_PARAMS",
                 ["org.apache.flink.runtime.taskexecutor.TaskManagerRunner"],
-                # For the Python workers below it.
-                {"PYTHONPATH": str(ROOT), "PYTHON_WORKER_LOG": str(settings.log_dir / "python-workers.out")},
+                {"PYTHONPATH": str(ROOT), "PYTHON_WORKER_LOG": str(children)},  # for the Python workers below it
             ),
             check=lambda: _check_worker(settings),
             log=worker.with_suffix(".log"),
             output=worker.with_suffix(".out"),
             order=3,
             inherits=True,
+            children=children,
         ),
     ]
 

@@ -43,6 +43,12 @@ class Part:
     order: int  # started in this order, stopped in the reverse
     stop_signal: str = "TERM"
     inherits: bool = False  # sees the pipelines' settings and secrets
+    children: Path | None = None  # where the stdout and stderr of processes that it starts go, if not to its own
+
+    @property
+    def logs(self) -> list[Path]:
+        """All of its logs."""
+        return [log for log in dict.fromkeys((self.log, self.output, self.children)) if log]
 
 
 def java() -> str:

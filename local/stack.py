@@ -184,8 +184,7 @@ def _wait(part: Part, supervisor: Supervisor, seconds: float, say: Say, began: f
 
 
 def _end_of_logs(part: Part) -> str:
-    logs = dict.fromkeys((part.log, part.output))
-    return "\n".join(f"--- end of {log}\n{end}" for log in logs if (end := tail(log)))
+    return "\n".join(f"--- end of {log}\n{end}" for log in part.logs if (end := tail(log)))
 
 
 def _require_free_ports(parts: Sequence[Part]) -> None:
