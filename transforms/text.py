@@ -107,7 +107,7 @@ def plain_keyword(piece: str) -> str | None:
     if word.isalnum():
         return word if 1 < len(word) <= MAX_KEYWORD and word not in STOP_WORDS and not word.isdigit() else ""
     tag = word[1:]
-    if word[0] == "#" and tag.isalnum():
+    if word[:1] == "#" and tag.isalnum():
         return tag if 1 < len(tag) <= MAX_KEYWORD and not tag.isdigit() else ""
     return None
 
