@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 import sys
@@ -18,8 +19,12 @@ class UserError(Exception):
 
 
 def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a main program: settings from ``.env``, one line for a user's error, 130 for Ctrl-C or a request to stop."""
+    """Run a main program: settings from ``.env``, one line for a user's error, 130 for Ctrl-C or a request to stop.
+
+    On SIGUSR1 it writes what each of its threads is doing, and goes on.
+    """
     signal.signal(signal.SIGTERM, _interrupt_once)
+    faulthandler.register(signal.SIGUSR1)
     load_dotenv(ROOT / ".env")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # What its client tries before it gives up is told once, as the error.

@@ -86,11 +86,17 @@ def _publish_baselines(history: tuple[str, str], detector: Detector) -> None:
 
 
 def _python(module: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{module}: {done.stdout}\n{done.stderr}"
-    return done.stdout.strip()
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGUSR1)  # it tells where it hangs
+            time.sleep(1)
+            process.kill()
+            output, errors = process.communicate()
+    assert process.returncode == 0, f"{module}: {output}\n{errors}"
+    return output.strip()
 
 
 def _until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -37,3 +38,18 @@ def test_a_request_to_stop_is_taken_as_ctrl_c_and_a_second_one_does_not_disturb_
         assert process.stdout.readline() == "cleaned up\n"
         assert process.wait(10) == 130
         assert process.stderr.read() == "interrupted\n"
+
+
+def test_a_program_that_hangs_tells_where():
+    with subprocess.Popen(
+        [sys.executable, "-c", CLEANS_UP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(signal.SIGUSR1)
+        told = [process.stderr.readline() for _ in range(3)]
+        assert "most recent call first" in told[0]
+        assert "in run" in told[1]
+        process.terminate()
+        assert process.wait(10) == 130
