@@ -12,6 +12,7 @@ options: Flink shows a job's options to everybody who can open its web UI.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -199,6 +200,10 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink
                 result.cancel()  # or Beam's own thread complains that the job server is gone
                 raise
             return 0
+        # Ends its streams from the job server. Should they end with the server, as this program does, gRPC's thread may be
+        # stopped while it holds a lock that their destructors want: the program would never return.
+        del result
+        gc.collect()
         job_id = cluster.wait_for_start(name, known)
     print(f"running: {cluster.url}/#/job/running/{job_id}", file=sys.stderr, flush=True)
     return 0 if config.detach else _follow(cluster, job_id, name)
