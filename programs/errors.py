@@ -24,7 +24,7 @@ def start(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
     On SIGUSR1 it writes what each of its threads is doing, and goes on.
     """
     signal.signal(signal.SIGTERM, _interrupt_once)
-    faulthandler.register(signal.SIGUSR1)
+    faulthandler.register(signal.SIGUSR1, 2)  # standard error, whatever sys.stderr is now
     load_dotenv(ROOT / ".env")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # What its client tries before it gives up is told once, as the error.
