@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import tempfile
@@ -13,9 +12,10 @@ from typing import Any
 
 import psutil
 
-from beam_pipelines.flink import Cluster
+from beam_pipelines.flink import WORKER_BOOT, Cluster
 from local.settings import ROOT, Settings
-from local.stack import tail
+from local.stack import ends
+from local.supervisor import Supervisor
 from programs.errors import UserError
 
 _WRITING_SECONDS = 2.0  # for the workers to write their stacks
@@ -35,13 +35,15 @@ def note_jobs(settings: Settings) -> None:
     except UserError as error:
         answers["error"] = str(error)
     (settings.log_dir / "flink.json").write_text(json.dumps(answers, indent=1), encoding="utf-8")
+    manager = (Supervisor(settings).processes() or {}).get("taskmanager")
+    if manager is None:
+        return
     try:
-        supervisor = psutil.Process(int((settings.run_dir / "supervisord.pid").read_text(encoding="utf-8")))
-        for process in supervisor.children(recursive=True):
-            if any(argument.endswith("worker_boot.py") for argument in process.cmdline()):
-                os.kill(process.pid, signal.SIGUSR1)
-    except (OSError, psutil.Error):
-        return  # nothing runs, or a worker has just ended
+        for process in psutil.Process(manager.pid).children(recursive=True):
+            if str(WORKER_BOOT) in process.cmdline():
+                process.send_signal(signal.SIGUSR1)
+    except psutil.Error:
+        return  # the task manager or a worker has just ended
     time.sleep(_WRITING_SECONDS)
 
 
@@ -55,4 +57,4 @@ def keep_logs(settings: Settings, name: str) -> Path:
 def ends_of_logs(settings: Settings) -> str:
     """Return the last lines of each log."""
     logs = (path for path in sorted(settings.log_dir.iterdir()) if path.suffix in {".log", ".out"})
-    return "\n".join(f"--- end of {log}\n{end}" for log in logs if (end := tail(log)))
+    return ends(logs)

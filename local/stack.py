@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +143,11 @@ def tail(path: Path, lines: int = _TAIL) -> str:
         return ""
 
 
+def ends(logs: Iterable[Path]) -> str:
+    """The last lines of some logs, each below its name; nothing of those that are empty."""
+    return "\n".join(f"--- end of {log}\n{end}" for log in logs if (end := tail(log)))
+
+
 def _relevant(settings: Settings) -> dict[str, str]:
     """The part of the environment that a change of matters: not a shell's own variables."""
     prefixes = ("KAFKA_", "TOPIC_", "FLINK_", "PG", "AWS_", "LAKE", "STACK_DIR")
@@ -177,14 +182,10 @@ def _wait(part: Part, supervisor: Supervisor, seconds: float, say: Say, began: f
                 return
         time.sleep(0.25)
     else:
-        message = f"{part.title} is not well after {seconds:.0f} s: {reason}\n{_end_of_logs(part)}"
+        message = f"{part.title} is not well after {seconds:.0f} s: {reason}\n{ends(part.logs)}"
         raise StackError(message)
-    message = f"{part.title} crashed at start\n{_end_of_logs(part)}"
+    message = f"{part.title} crashed at start\n{ends(part.logs)}"
     raise StackError(message)
-
-
-def _end_of_logs(part: Part) -> str:
-    return "\n".join(f"--- end of {log}\n{end}" for log in part.logs if (end := tail(log)))
 
 
 def _require_free_ports(parts: Sequence[Part]) -> None:

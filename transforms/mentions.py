@@ -242,6 +242,8 @@ class _Lexicon:
         """Look at the pieces that are new."""
         numbers, row, counts = self.numbers, list[int](), list[int]()
         new = list(islice(numbers, len(self._counts), None))
+        if not new:
+            return
         for piece in new:
             plain = plain_keyword(piece)
             if plain is None:

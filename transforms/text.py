@@ -105,10 +105,10 @@ def plain_keyword(piece: str) -> str | None:
         return None
     word = piece if piece.islower() else piece.lower()
     if word.isalnum():
-        return word if 1 < len(word) <= MAX_KEYWORD and word not in STOP_WORDS and not word.isdigit() else ""
+        return word if _is_word(word) else ""
     tag = word[1:]
     if word[:1] == "#" and tag.isalnum():
-        return tag if 1 < len(tag) <= MAX_KEYWORD and not tag.isdigit() else ""
+        return tag if _is_keyword(tag) else ""
     return None
 
 

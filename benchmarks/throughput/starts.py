@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{len(waits)} of {own.starts} starts read everything, in {PARTITIONS} processes")
-    print(f"first post after {sum(waits) / len(waits):.1f} s (mean), {max(waits):.1f} s (most)")
+    if waits:
+        print(f"first post after {sum(waits) / len(waits):.1f} s (mean), {max(waits):.1f} s (most)")
     return 0
 
 

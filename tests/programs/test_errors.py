@@ -3,6 +3,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 from local.settings import ROOT
 
@@ -25,30 +28,32 @@ start(run, [])
 """
 
 
-def test_a_request_to_stop_is_taken_as_ctrl_c_and_a_second_one_does_not_disturb_the_clean_up():
+@contextmanager
+def started() -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    """The program above, when it has begun: with what it prints and its errors."""
     with subprocess.Popen(
         [sys.executable, "-c", CLEANS_UP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "started\n"
+        yield process, process.stdout, process.stderr
+
+
+def test_a_request_to_stop_is_taken_as_ctrl_c_and_a_second_one_does_not_disturb_the_clean_up():
+    with started() as (process, output, errors):
         process.terminate()
-        assert process.stdout.readline() == "cleaning up\n"
+        assert output.readline() == "cleaning up\n"
         process.terminate()
-        assert process.stdout.readline() == "cleaned up\n"
+        assert output.readline() == "cleaned up\n"
         assert process.wait(10) == 130
-        assert process.stderr.read() == "interrupted\n"
+        assert errors.read() == "interrupted\n"
 
 
 def test_a_program_that_hangs_tells_where():
-    with subprocess.Popen(
-        [sys.executable, "-c", CLEANS_UP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline() == "started\n"
+    with started() as (process, _, errors):
         process.send_signal(signal.SIGUSR1)
-        told = [process.stderr.readline() for _ in range(3)]
+        told = [errors.readline() for _ in range(3)]
         assert "most recent call first" in told[0]
         assert "in run" in told[1]
         process.terminate()
