@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-MAX_POST_ID = 2**63 - 1
+from transforms.post_id import is_post_id
+
 MAX_POST_BYTES = 1_000_000
 """A broker's ``message.max.bytes`` is 1,048,588 by default, with some bytes for the record's own head."""
 
@@ -205,7 +206,7 @@ def _why(line: bytes) -> Reason:
 
 def _post_id(value: str | int) -> str:
     text = str(value)
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= MAX_POST_ID):
+    if not is_post_id(text):
         raise UnreadableError(Reason.BAD_ID, f"itemInfos.id is not a positive 63-bit number: {text[:40]!r}")
     return text
 

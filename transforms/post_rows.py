@@ -10,9 +10,6 @@ from transforms.posts import LAST_SECOND, Post
 from transforms.readable import hashtag, readable
 from transforms.text import tokenise
 
-MAX_COUNT: Final = 2**62
-"""Larger counts are noise, and three of them would not fit the column of their sum."""
-
 
 def post_row(post: Post, challenges: Sequence[str], dropped: Collection[str]) -> str:
     """Return a line of COPY for the columns ``POST_COLUMNS``.
@@ -64,7 +61,7 @@ def _engagement(post: Post) -> int:
 
 
 def _count(value: int | None) -> int:
-    return min(max(value or 0, 0), MAX_COUNT)
+    return max(value or 0, 0)
 
 
 def _posted_at(create_time: str | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import apache_beam as beam
 import msgspec
@@ -20,9 +20,9 @@ from msgspec import Struct
 from detection.counts import WINDOW_SECONDS
 from transforms.dead_letters import DeadLetter, Reason
 from transforms.packing import register
+from transforms.post_id import is_post_id
 from transforms.records import RawBatch
 
-MAX_POST_ID = 2**63 - 1
 FUTURE_TOLERANCE_SECONDS = WINDOW_SECONDS
 """How far a post's ``time_stamp`` may lie ahead of the source's own timestamp: further, and its window could stay open
 for years."""
@@ -32,6 +32,11 @@ NEVER_AHEAD_MS = 2**52
 
 LAST_SECOND = 253_402_300_799
 """End of the year 9999, epoch seconds: a later time has no date."""
+
+MAX_COUNT = 2**62
+"""Larger counts are noise, and three of them would not fit the columns of their sum; smaller than its negative, too."""
+
+Count = Annotated[int, msgspec.Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
 
 
 class Author(Struct, rename="camel", gc=False):
@@ -62,9 +67,9 @@ class CountedItem(Struct, rename="camel", gc=False):
 
     id: str
     text: str | None = None
-    comment_count: int | None = None
-    digg_count: int | None = None
-    share_count: int | None = None
+    comment_count: Count | None = None
+    digg_count: Count | None = None
+    share_count: Count | None = None
 
 
 class Item(CountedItem, rename="camel", gc=False):
@@ -206,10 +211,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def _check(post: CountedPost, timestamp_ms: int) -> None:
-    # isdecimal() alone would let other scripts' digits through; int() would then take them, but SQL readers would not.
-    post_id = post.item.id
-    if not (post_id.isascii() and post_id.isdecimal() and 0 < int(post_id[:20]) <= MAX_POST_ID):
-        raise Rejected(Reason.BAD_ID, f"itemInfos.id is not a positive 63-bit number: {post_id[:40]!r}")
+    if not is_post_id(post.item.id):
+        raise Rejected(Reason.BAD_ID, f"itemInfos.id is not a positive 63-bit number: {post.item.id[:40]!r}")
     ahead = post.time_stamp - timestamp_ms / 1000
     if not post.time_stamp > 0:
         raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp is not a positive number of seconds: {post.time_stamp}")
@@ -299,7 +302,9 @@ def _count(tree: dict[str, Any], name: str) -> int | None:
     value = tree.get(name)
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         value = int(value[:19])
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return min(max(value, -MAX_COUNT), MAX_COUNT)
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -11,10 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dead_letters import Reason
+from transforms.mentions import MentionCounter
 from transforms.packing import PackedCoder
+from transforms.post_id import MAX_POST_ID
+from transforms.post_rows import POST_COLUMNS, post_row
 from transforms.posts import (
     FUTURE_TOLERANCE_SECONDS,
-    MAX_POST_ID,
+    MAX_COUNT,
     CountedPosts,
     Post,
     Rejected,
@@ -99,6 +102,7 @@ HUGE = b'{"itemInfos":{"id":"7"},"time_stamp":1' + b"0" * 400 + b"}"
         (post({"id": "٧"}), Reason.BAD_ID),
         (post({"id": str(MAX_POST_ID + 1)}), Reason.BAD_ID),
         (post({"id": "9" * 5000}), Reason.BAD_ID),
+        (post({"id": f"{MAX_POST_ID + 1:040}"}), Reason.BAD_ID),
         (post({"id": MAX_POST_ID + 1}), Reason.BAD_ID),
         (post(time_stamp=None), Reason.BAD_TIME_STAMP),
         ({"itemInfos": {"id": "1"}}, Reason.BAD_TIME_STAMP),
@@ -126,6 +130,11 @@ def test_rejected_with_its_reason(value, reason):
 def test_every_reason_is_tested():
     cases = test_rejected_with_its_reason.pytestmark[0].args[1]
     assert {reason for _, reason in cases} == set(Reason)
+
+
+@pytest.mark.parametrize("count", [10**30, 10**400, str(10**18 * 9)])
+def test_a_count_beyond_any_sense_is_held_within_what_columns_hold(count):
+    assert decode(post({"diggCount": count})).item.digg_count == MAX_COUNT
 
 
 def test_future_within_tolerance_and_any_past_are_taken():
@@ -172,14 +181,21 @@ def test_good_challenges_among_bad_ones_are_kept():
 
 
 def check(raw: bytes) -> None:
-    """Decode: it must give a usable post or ``Rejected``, nothing else."""
+    """Decode: it must give ``Rejected`` or a post that can be counted and stored, nothing else.
+
+    A post that stopped the count would stop the stream, after each restart again.
+    """
     decoded = None
     with suppress(Rejected):
         decoded = decode_post(raw, NOW * 1000)
     if decoded is not None:
         assert 0 < decoded.post_id <= MAX_POST_ID
         assert 0 <= decoded.window_start <= decoded.time_stamp < decoded.window_start + 900
-        assert isinstance(decoded.engagement, int)
+        counter = MentionCounter(1)
+        counter.add([decoded])
+        ((counted,),) = counter.drain()
+        assert counted.posts == 1
+        assert post_row(decoded, [], ()).count("\t") == len(POST_COLUMNS) - 1
 
 
 @given(st.binary(max_size=300))
@@ -216,6 +232,8 @@ def test_arbitrary_json(tree):
 )
 @example({"itemInfos": {"id": "7"}, "time_stamp": 10**400})
 @example({"itemInfos": {"id": "7"}, "time_stamp": -(10**400)})
+@example({"itemInfos": {"id": "7", "shareCount": 10**400}, "time_stamp": NOW})
+@example({"itemInfos": {"id": f"{MAX_POST_ID + 1:040}"}, "time_stamp": NOW})
 def test_objects_with_arbitrary_fields(tree):
     check(json.dumps(tree).encode())
 
