@@ -18,7 +18,7 @@ def keyword_hash(keyword: str) -> int:
 
 def keyword_hashes(keywords: Iterable[str]) -> npt.NDArray[np.uint64]:
     """Return ``keyword_hash`` of each keyword, uint64[n]."""
-    return np.fromiter((xxhash.xxh3_64_intdigest(k.encode()) for k in keywords), dtype=np.uint64)
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, keywords)), np.uint64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

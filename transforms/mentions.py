@@ -21,6 +21,8 @@ import apache_beam as beam
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics.metric import Metrics
 from apache_beam.runners.worker.statecache import CacheAware
 from apache_beam.transforms.window import GlobalWindow
@@ -30,7 +32,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from detection.baselines import keyword_hashes
 from transforms.packing import register
 from transforms.posts import CountedPost
-from transforms.text import keywords_of_piece, pieces, plain_keyword
+from transforms.text import MAX_TEXT, keywords_of_piece, plain_keywords
 
 MAX_SAMPLES = 3
 """Posts kept as examples of a keyword in a window."""
@@ -41,7 +43,12 @@ MAX_STRINGS = 1 << 19
 """Different pieces and keywords that a worker remembers, at some 150 bytes each; when there are more it forgets them all,
 between two bundles."""
 
+_TEXTS_AT_ONCE = 1 << 16
+"""Texts that are numbered together: the more, the fewer pieces among them are different; some 10 MB of texts."""
+
 _MAX_ENGAGEMENT = 2**32 - 1
+
+_NO_KEYWORD, _SEVERAL_KEYWORDS = -1, -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +158,14 @@ class _Mentions:
         ranking: of the posts.
     """
 
-    def __init__(self, keyword: npt.NDArray[np.int64], post: npt.NDArray[np.int64], ranking: _Ranking) -> None:
+    def __init__(self, keyword: npt.NDArray[np.integer], post: npt.NDArray[np.integer], ranking: _Ranking) -> None:
         # One integer per mention sorts by keyword, then by the post's place, many times faster than lexsort.
         bits = len(ranking.ids).bit_length()
-        repeated = np.sort(keyword << bits | ranking.place[post])
-        keys = repeated[np.diff(repeated, prepend=-1) > 0]
+        keys = keyword.astype(np.int64)
+        keys <<= bits
+        keys |= ranking.place[post]
+        keys.sort()
+        keys = keys[_differs(keys)]
         self.keyword, self._place = keys >> bits, keys & ((1 << bits) - 1)
         self._ranking = ranking
 
@@ -163,13 +173,19 @@ class _Mentions:
         """Choose each keyword's posts with the most engagement."""
         keyword, place, ids = self.keyword, self._place, self._ranking.ids
         if self._ranking.has_copies:
-            of_post = ids[place]
-            new = (np.diff(keyword, prepend=-1) > 0) | (np.diff(of_post, prepend=-1) != 0)
+            new = _differs(keyword) | _differs(ids[place])
             keyword, place = keyword[new], place[new]
-        first = np.flatnonzero(np.diff(keyword, prepend=-1))
+        first = np.flatnonzero(_differs(keyword))
         kept = np.minimum(np.diff(first, append=len(keyword)), MAX_SAMPLES)
         row = np.repeat(first - (np.cumsum(kept) - kept), kept) + np.arange(kept.sum())
         return _Samples(keyword[row], ids[place[row]], self._ranking.engagement[place[row]])
+
+
+def _differs(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell of each value whether it differs from the one before; the first does."""
+    differs = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=differs[1:])
+    return differs
 
 
 class _Samples(NamedTuple):
@@ -202,64 +218,78 @@ class _Vocabulary(defaultdict[str, int]):
 class _Lexicon:
     """What the pieces of texts stand for, by number: asked once per piece, not at each mention, nor in each bundle.
 
+    A piece is what stands between two spaces. Other white space in a piece parts its keywords like any other sign.
+
     Pieces and keywords are numbered together, for most keywords are pieces as well.
 
     Args:
         shards: number of shards.
 
     Attributes:
-        numbers: number of each piece and keyword.
         strings: pieces and keywords, by number.
         shard: shard of each, were it a keyword.
     """
 
     def __init__(self, shards: int) -> None:
         self._shards = np.uint64(shards)
-        self.numbers = _Vocabulary()
+        self._numbers = _Vocabulary()
         self.strings: list[str] = []
         self.shard: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        # Piece i stands for so many keywords, from that place of the row on.
-        self._counts: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._starts: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._row: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        # By number of a piece: the number of its one keyword, or _NO_KEYWORD, or _SEVERAL_KEYWORDS less the number of a set.
+        self._keyword: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        # Sets of keywords: set i begins at that place of the members, and ends where the next begins.
+        self._sets: npt.NDArray[np.int32] = np.zeros(1, np.int32)
+        self._members: npt.NDArray[np.int32] = np.empty(0, np.int32)
 
-    def stand_for(self, piece: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return for each keyword that the pieces stand for its number, and the index of its piece in the argument."""
+    def __len__(self) -> int:
+        """Return how many pieces and keywords are remembered."""
+        return len(self._numbers)
+
+    def keywords_in(self, texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return for each keyword in each text its number, and the index of its text; some come twice."""
+        split = pc.split_pattern(texts, " ")
+        # Each different piece is looked up once. Arrow finds which are different without making objects of them all.
+        encoded = split.values.dictionary_encode()
+        different = encoded.dictionary.to_numpy(zero_copy_only=False)
+        piece = np.fromiter(map(self._numbers.__getitem__, different), np.int32, len(different))
         self._learn()
-        counts = self._counts[piece]
-        index = np.flatnonzero(counts)
-        keyword = self._row[self._starts[piece[index]]]
-        # Few pieces stand for several keywords: the others have been seen to.
-        several = np.flatnonzero(counts > 1)
+        keyword = self._keyword[piece][encoded.indices.to_numpy()]
+        text = np.repeat(np.arange(len(texts), dtype=np.int32), split.value_lengths().to_numpy())
+        one = np.flatnonzero(keyword >= 0)
+        several = np.flatnonzero(keyword <= _SEVERAL_KEYWORDS)
         if not len(several):
-            return keyword, index
-        more = counts[several] - 1
-        nth = np.arange(1, more.sum() + 1) - np.repeat(np.cumsum(more) - more, more)
-        again = np.repeat(several, more)
-        return np.append(keyword, self._row[self._starts[piece[again]] + nth]), np.append(index, again)
+            return keyword[one], text[one]
+        number = _SEVERAL_KEYWORDS - keyword[several]
+        begin, size = self._sets[number], self._sets[number + 1] - self._sets[number]
+        nth = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+        members = self._members[np.repeat(begin, size) + nth]
+        return np.append(keyword[one], members), np.append(text[one], np.repeat(text[several], size))
 
     def _learn(self) -> None:
         """Look at the pieces that are new."""
-        numbers, row, counts = self.numbers, list[int](), list[int]()
-        new = list(islice(numbers, len(self._counts), None))
+        numbers, known = self._numbers, len(self._keyword)
+        # Keywords that had not been pieces the last time are among them.
+        new = list(islice(numbers, known, None))
         if not new:
             return
-        for piece in new:
-            plain = plain_keyword(piece)
-            if plain is None:
-                keywords = keywords_of_piece(piece)
-                row += map(numbers.__getitem__, keywords)
-                counts.append(len(keywords))
-            elif plain:
-                row.append(numbers[plain])
-                counts.append(1)
+        pieces = pa.array(new, pa.string())
+        plain = plain_keywords(pieces)
+        keyword = np.arange(known, known + len(new), dtype=np.int32)
+        other = np.flatnonzero(pc.not_equal(plain, pieces).fill_null(False))
+        words = plain.take(other).to_pylist()
+        keyword[other] = [numbers[word] if word else _NO_KEYWORD for word in words]
+        sizes, members = list[int](), list[int]()
+        for i in np.flatnonzero(plain.is_null()).tolist():
+            found = [numbers[each] for each in keywords_of_piece(new[i])]
+            if len(found) > 1:
+                keyword[i] = _SEVERAL_KEYWORDS - (len(self._sets) - 1 + len(sizes))
+                sizes.append(len(found))
+                members += found
             else:
-                counts.append(0)
-        new_counts = np.array(counts, np.int64)
-        self._starts = np.append(self._starts, len(self._row) + np.cumsum(new_counts) - new_counts)
-        self._counts = np.append(self._counts, new_counts)
-        self._row = np.append(self._row, np.array(row, np.int64))
-        # Keywords that have not been pieces yet are among them; should they come as such, they are looked at then.
+                keyword[i] = found[0] if found else _NO_KEYWORD
+        self._keyword = np.append(self._keyword, keyword)
+        self._sets = np.append(self._sets, self._sets[-1] + np.cumsum(sizes, dtype=np.int32))
+        self._members = np.append(self._members, np.array(members, np.int32))
         strings = list(islice(numbers, len(self.strings), None))
         self.strings += strings
         self.shard = np.append(self.shard, (keyword_hashes(strings) % self._shards).astype(np.int64))
@@ -282,45 +312,52 @@ class MentionCounter:
         starts = [post.window_start for post in posts]
         for start in set(starts):
             some = posts if starts.count(start) == len(posts) else list(compress(posts, map(start.__eq__, starts)))
-            self._windows[start].add(some, self._lexicon.numbers)
+            self._windows[start].add(some, self._lexicon)
 
     def drain(self) -> Iterator[list[MentionBatch]]:
         """Yield what was counted, for each window the batches of its shards, empty ones too; and start afresh."""
         for start, window in self._windows.items():
             yield window.close(start, self._lexicon, self._shards)
         self._windows.clear()
-        if len(self._lexicon.numbers) > MAX_STRINGS:
+        if len(self._lexicon) > MAX_STRINGS:
             self._lexicon = _Lexicon(self._shards)
 
 
 class _OpenWindow:
     def __init__(self) -> None:
-        self._piece: list[npt.NDArray[np.int64]] = []
-        self._pieces_per_post: list[int] = []
+        self._texts: list[pa.StringArray] = []
+        self._keyword: list[npt.NDArray[np.int32]] = []
+        self._post: list[npt.NDArray[np.int32]] = []
         self._post_ids: list[int] = []
         self._engagement: list[int] = []
 
-    def add(self, posts: Sequence[CountedPost], numbers: _Vocabulary) -> None:
-        split = [pieces(post.item.text or "") for post in posts]
-        lengths = list(map(len, split))
-        self._pieces_per_post += lengths
-        numbered = map(numbers.__getitem__, chain.from_iterable(split))
-        self._piece.append(np.fromiter(numbered, np.int64, sum(lengths)))
+    def add(self, posts: Sequence[CountedPost], lexicon: _Lexicon) -> None:
+        self._texts.append(pa.array([(post.item.text or "")[:MAX_TEXT] for post in posts], pa.string()))
         self._post_ids += [post.post_id for post in posts]
         self._engagement += [post.engagement for post in posts]
+        if sum(map(len, self._texts)) >= _TEXTS_AT_ONCE:
+            self._look_at_texts(lexicon)
+
+    def _look_at_texts(self, lexicon: _Lexicon) -> None:
+        texts = pa.concat_arrays(self._texts)
+        self._texts.clear()
+        keyword, text = lexicon.keywords_in(texts)
+        self._keyword.append(keyword)
+        self._post.append(text + np.int32(len(self._post_ids) - len(texts)))
 
     def close(self, window_start: int, lexicon: _Lexicon, shards: int) -> list[MentionBatch]:
-        number, index = lexicon.stand_for(np.concatenate(self._piece))
-        post = np.repeat(np.arange(len(self._pieces_per_post)), self._pieces_per_post)[index]
+        if self._texts:
+            self._look_at_texts(lexicon)
+        number = np.concatenate(self._keyword)
         # By way of floats, which hold any number and are exact up to the cap.
         engagement = np.clip(np.array(self._engagement, np.float64), 0, _MAX_ENGAGEMENT).astype(np.int64)
         ranking = _Ranking(np.array(self._post_ids, np.int64), engagement)
         # The window's own keywords, in the order of their shards.
         used = np.flatnonzero(np.bincount(number, minlength=len(lexicon.strings)))
         used = used[np.argsort(lexicon.shard[used], kind="stable")]
-        row = np.empty(len(lexicon.strings), np.int64)
+        row = np.empty(len(lexicon.strings), np.int32)
         row[used] = np.arange(len(used))
-        mentions = _Mentions(row[number], post, ranking)
+        mentions = _Mentions(row[number], np.concatenate(self._post), ranking)
         keywords = [lexicon.strings[i] for i in used.tolist()]
         whole = _batch(window_start, len(self._post_ids), keywords, np.bincount(mentions.keyword), mentions.samples())
         return _cut(whole, np.bincount(lexicon.shard[used], minlength=shards))

@@ -18,6 +18,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import regex
 import stopwordsiso
 
@@ -35,6 +37,8 @@ STOP_WORDS: frozenset[str] = frozenset(
     unicodedata.normalize("NFKC", word).casefold() for word in stopwordsiso.stopwords(_STOP_WORD_LANGUAGES)
 )
 """Stop words of the languages that TikTok's posts are written in, normalised as keywords are."""
+
+_ASCII_STOP_WORDS = pa.array(sorted(filter(str.isascii, STOP_WORDS)), pa.string())
 
 _SKIP = r"(?i:https?://|www\.)\S+|[@＠][\w.]+|"
 _EMOJI = r"\p{RI}\p{RI}|\p{Extended_Pictographic}[\uFE0F\p{EMod}]*(?:\u200D\p{Extended_Pictographic}[\uFE0F\p{EMod}]*)*"
@@ -86,30 +90,26 @@ def keywords_of_piece(piece: str) -> frozenset[str]:
     >>> sorted(keywords_of_piece("(#Dance,東京都"))
     ['dance', '京都', '東京']
     """
-    plain = plain_keyword(piece)
-    if plain is not None:
-        return frozenset((plain,)) if plain else _NOTHING
     tokens = (_ASCII_TOKENS if piece.isascii() else _TOKENS).findall(piece)
     return _NOTHING.union(*map(keywords_of, tokens))
 
 
-def plain_keyword(piece: str) -> str | None:
-    """Return the keyword that a plain piece stands for, or "" if it stands for none; None if the piece is not plain.
+def plain_keywords(pieces: pa.StringArray) -> pa.StringArray:
+    """Return the keyword that each plain piece stands for, "" if it stands for none; null where a piece is not plain.
 
-    Plain are words and hashtags of ASCII letters and digits: most pieces, and told in a tenth of the time.
+    Plain are words and hashtags of ASCII letters and digits: most pieces, and told together in a twentieth of the time.
 
-    >>> plain_keyword("#Dance"), plain_keyword("the"), plain_keyword("Dance,")
-    ('dance', '', None)
+    >>> plain_keywords(pa.array(["#Dance", "the", "Dance,"])).to_pylist()
+    ['dance', '', None]
     """
-    if not piece.isascii():
-        return None
-    word = piece if piece.islower() else piece.lower()
-    if word.isalnum():
-        return word if _is_word(word) else ""
-    tag = word[1:]
-    if word[:1] == "#" and tag.isalnum():
-        return tag if _is_keyword(tag) else ""
-    return None
+    lower = pc.ascii_lower(pieces)
+    is_tag = pc.starts_with(lower, "#")
+    word = pc.if_else(is_tag, pc.binary_replace_slice(lower, 0, 1, ""), lower)
+    length = pc.binary_length(word)
+    is_noise = pc.or_(pc.or_(pc.ascii_is_decimal(word), pc.less(length, 2)), pc.greater(length, MAX_KEYWORD))
+    is_stop_word = pc.and_not(pc.is_in(word, _ASCII_STOP_WORDS), is_tag)
+    keyword = pc.if_else(pc.or_(is_noise, is_stop_word), "", word)
+    return pc.if_else(pc.ascii_is_alnum(word), keyword, None)
 
 
 _remembered = lru_cache(maxsize=1 << 18)(keywords_of_piece)

@@ -21,7 +21,7 @@ from transforms.mentions import (
 )
 from transforms.packing import PackedCoder
 from transforms.posts import Item, Post
-from transforms.text import tokenise
+from transforms.text import MAX_TEXT, tokenise
 
 WORDS = ("dance", "ramen", "東京", "#the", "😂", "зима")
 START = 1_600_000_200  # a multiple of 900
@@ -88,6 +88,31 @@ def naive(posts: list[Post]) -> tuple[object, ...]:
 @given(POSTS.filter(bool))
 def test_counting_equals_a_naive_count(posts):
     assert content(count(posts)) == naive(posts)
+
+
+WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+PARTS = st.sampled_from(("Dance", "dance,", "東京都", "#the", "the", "@me", "http://x", "É", "é1", "9", *WHITE_SPACE))
+
+
+@given(st.lists(PARTS, max_size=30).map("".join) | st.text(st.characters(exclude_categories=["Cs"])))
+def test_counting_finds_what_a_text_is_tokenised_to(text):
+    assert content(count([make(1, text=text)])) == naive([make(1, text=text)])
+
+
+def test_a_text_is_looked_at_up_to_the_same_character():
+    text = "é" * (MAX_TEXT - 6) + " dance ramen"
+    assert count([make(1, text=text)]).keywords == tuple(tokenise(text)) == ("dance",)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_in_how_many_goes_texts_are_looked_at_leaves_no_trace(monkeypatch, at_once):
+    monkeypatch.setattr(mentions, "_TEXTS_AT_ONCE", at_once)
+    posts = [make(i, text=f"{WORDS[i % 6]} {WORDS[i % 5]}-{WORDS[i % 4]}") for i in range(1, 9)]
+    counter = MentionCounter(1)
+    for i in range(0, 8, 2):
+        counter.add(posts[i : i + 2])
+    ((batch,),) = counter.drain()
+    assert content(batch) == naive(posts)
 
 
 @given(ANYTIME)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import doctest
 import unicodedata
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import text as module
-from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, plain_keyword, tokenise
+from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, plain_keywords, tokenise
 
 
 def test_examples_of_the_documentation():
@@ -124,8 +125,13 @@ def test_keywords_of_any_text_are_normal_and_short_and_hold_no_white_space(text)
 )
 def test_short_cuts_for_ascii_agree_with_what_holds_for_any_text(piece):
     assert keywords_of_piece(piece) == keywords_of_piece(piece + "😂") - {"😂"}
-    if (plain := plain_keyword(piece)) is not None:
+    (plain,) = plain_keywords(pa.array([piece])).to_pylist()
+    if plain is not None:
         assert keywords_of_piece(piece) == ({plain} if plain else set())
+
+
+def test_only_what_is_ascii_is_plain():
+    assert plain_keywords(pa.array(["é", "é1", "#東京", "ª", "٧", "İstanbul", ""])).null_count == 7
 
 
 @given(st.text("éÀßçñĳﬁ" + "abcxyz", min_size=2, max_size=20))
