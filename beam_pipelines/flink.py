@@ -70,7 +70,12 @@ def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[
     """Add to a command line what the Flink runner needs and it does not say."""
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     # Memory pools of the many threads of a worker: by default glibc keeps up to eight per core, each with its own leftovers.
-    environment = {"PATH": search_path, "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "2"}
+    environment = {
+        "PATH": search_path,
+        "PYTHONPATH": str(ROOT),
+        "MALLOC_ARENA_MAX": "2",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }
     worker = {"command": str(WORKER_BOOT), "env": environment}
     defaults = {
         "flink_master": os.environ.get("FLINK_MASTER", "127.0.0.1:8081"),
