@@ -38,9 +38,9 @@ from beam_pipelines.parse_options import ParseConfig, ParseOptions
 from programs.errors import UserError, start
 from programs.postgres import connect
 from transforms import lake, readable
+from transforms.counted_posts import CountedPosts
 from transforms.daily import Part, ReadParts, StageUncounted, StageWindows
 from transforms.mentions import CountMentions
-from transforms.posts import CountedPosts
 from transforms.staging import ParseRun
 from transforms.survey import DEAD, DUPLICATE, HOUR_MASK, SurveyArchive, SurveyedObject, read_survey
 from transforms.windows import CountedWindow, MergePanes, WindowMentions

@@ -35,9 +35,9 @@ from detection.baselines import BaselineTable
 from programs.errors import UserError, start
 from transforms.archive import ArchivePosts
 from transforms.baselines import Baselines, FixedBaselines, PostgresBaselines
+from transforms.decoding import DecodePosts
 from transforms.mentions import CountMentions
 from transforms.outliers import ScoredWindow
-from transforms.posts import DecodePosts
 from transforms.records import RawBatch
 from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers

@@ -19,8 +19,9 @@ from detection.counts import WINDOW_SECONDS
 from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun, read_object
 from transforms.copy_text import encode, text, time_of
+from transforms.counted_posts import CountedPosts
 from transforms.post_rows import POST_COLUMNS, DailyTally, challenges_of, post_row
-from transforms.posts import CountedPosts, Post, Rejected, decode_post
+from transforms.posts import Post, Rejected, decode_post
 from transforms.records import MAX_BATCH
 from transforms.staging import Chunk, ParseRun, Stager, Target
 from transforms.survey import DUPLICATE, HOUR_MASK, SurveyedObject, source_times
@@ -133,7 +134,7 @@ class _ReadPartsFn(beam.DoFn):
         rows: list[str] = []
         dead: list[str] = []
         tally = DailyTally()
-        outputs = {tag: CountedPosts() for tag in ("posts", self.LATE, self.DUPLICATES)}
+        outputs: dict[str, list[Post]] = {tag: [] for tag in ("posts", self.LATE, self.DUPLICATES)}
         for read in read_part(part, run, self._allowed_lateness_seconds):
             if not isinstance(read, PartLine):
                 dead.append(_dead_letter_row(self._run.date, run, *read, self._day_start))
@@ -148,11 +149,12 @@ class _ReadPartsFn(beam.DoFn):
                 outputs[self.LATE].append(read.post)
             outputs["posts"].append(read.post)
             if len(outputs["posts"]) == MAX_BATCH:
-                yield outputs["posts"]
-                outputs["posts"] = CountedPosts()
+                yield CountedPosts.of(outputs["posts"])
+                outputs["posts"].clear()
         for tag, posts in outputs.items():
             if posts:
-                yield posts if tag == "posts" else beam.pvalue.TaggedOutput(tag, posts)
+                counted = CountedPosts.of(posts)
+                yield counted if tag == "posts" else beam.pvalue.TaggedOutput(tag, counted)
         self._posts.inc(len(rows))
         self._dead.inc(len(dead))
         date = self._run.date

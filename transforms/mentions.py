@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -30,9 +30,9 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from detection.baselines import keyword_hashes
+from transforms.counted_posts import CountedPosts
 from transforms.packing import register
-from transforms.posts import CountedPost
-from transforms.text import MAX_TEXT, keywords_of_piece, plain_keywords
+from transforms.text import keywords_of_piece, plain_keywords
 
 MAX_SAMPLES = 3
 """Posts kept as examples of a keyword in a window."""
@@ -45,8 +45,6 @@ between two bundles."""
 
 _TEXTS_AT_ONCE = 1 << 16
 """Texts that are numbered together: the more, the fewer pieces among them are different; some 10 MB of texts."""
-
-_MAX_ENGAGEMENT = 2**32 - 1
 
 _NO_KEYWORD, _SEVERAL_KEYWORDS = -1, -2
 
@@ -62,7 +60,7 @@ class MentionBatch(CacheAware):
         mentions: posts that mention each, int64[n].
         sample_counts: sample posts of each keyword, 1 to ``MAX_SAMPLES``, uint8[n]; their sum is m.
         sample_ids: ids of the sample posts, keyword by keyword, most engagement first, int64[m].
-        sample_engagement: engagement of each sample post, capped at 2^32 - 1, int64[m].
+        sample_engagement: engagement of each sample post, at most ``MAX_ENGAGEMENT``, int64[m].
     """
 
     window_start: int
@@ -136,7 +134,6 @@ class _Ranking:
     """
 
     def __init__(self, ids: npt.NDArray[np.int64], engagement: npt.NDArray[np.int64]) -> None:
-        engagement = np.minimum(engagement, _MAX_ENGAGEMENT)
         unique, copies_of = np.unique(ids, return_inverse=True)
         self.has_copies = len(unique) < len(ids)
         if self.has_copies:
@@ -307,12 +304,10 @@ class MentionCounter:
         self._lexicon = _Lexicon(shards)
         self._windows: defaultdict[int, _OpenWindow] = defaultdict(_OpenWindow)
 
-    def add(self, posts: Sequence[CountedPost]) -> None:
-        """Count some posts, each in the window of its ``time_stamp``."""
-        starts = [post.window_start for post in posts]
-        for start in set(starts):
-            some = posts if starts.count(start) == len(posts) else list(compress(posts, map(start.__eq__, starts)))
-            self._windows[start].add(some, self._lexicon)
+    def add(self, posts: CountedPosts) -> None:
+        """Count some posts, each in its window."""
+        for start in np.unique(posts.window_starts).tolist():
+            self._windows[start].add(posts.in_window(start), self._lexicon)
 
     def drain(self) -> Iterator[list[MentionBatch]]:
         """Yield what was counted, for each window the batches of its shards, empty ones too; and start afresh."""
@@ -325,16 +320,17 @@ class MentionCounter:
 
 class _OpenWindow:
     def __init__(self) -> None:
+        self._ids: list[npt.NDArray[np.int64]] = []
+        self._engagement: list[npt.NDArray[np.int64]] = []
         self._texts: list[pa.StringArray] = []
         self._keyword: list[npt.NDArray[np.int32]] = []
         self._post: list[npt.NDArray[np.int32]] = []
-        self._post_ids: list[int] = []
-        self._engagement: list[int] = []
+        self._posts = 0
 
-    def add(self, posts: Sequence[CountedPost], lexicon: _Lexicon) -> None:
-        self._texts.append(pa.array([(post.item.text or "")[:MAX_TEXT] for post in posts], pa.string()))
-        self._post_ids += [post.post_id for post in posts]
-        self._engagement += [post.engagement for post in posts]
+    def add(self, posts: CountedPosts, lexicon: _Lexicon) -> None:
+        self._ids.append(posts.ids)
+        self._engagement.append(posts.engagement)
+        self._texts.append(posts.texts)
         if sum(map(len, self._texts)) >= _TEXTS_AT_ONCE:
             self._look_at_texts(lexicon)
 
@@ -343,15 +339,14 @@ class _OpenWindow:
         self._texts.clear()
         keyword, text = lexicon.keywords_in(texts)
         self._keyword.append(keyword)
-        self._post.append(text + np.int32(len(self._post_ids) - len(texts)))
+        self._post.append(text + np.int32(self._posts))
+        self._posts += len(texts)
 
     def close(self, window_start: int, lexicon: _Lexicon, shards: int) -> list[MentionBatch]:
         if self._texts:
             self._look_at_texts(lexicon)
         number = np.concatenate(self._keyword)
-        # By way of floats, which hold any number and are exact up to the cap.
-        engagement = np.clip(np.array(self._engagement, np.float64), 0, _MAX_ENGAGEMENT).astype(np.int64)
-        ranking = _Ranking(np.array(self._post_ids, np.int64), engagement)
+        ranking = _Ranking(np.concatenate(self._ids), np.concatenate(self._engagement))
         # The window's own keywords, in the order of their shards.
         used = np.flatnonzero(np.bincount(number, minlength=len(lexicon.strings)))
         used = used[np.argsort(lexicon.shard[used], kind="stable")]
@@ -359,7 +354,7 @@ class _OpenWindow:
         row[used] = np.arange(len(used))
         mentions = _Mentions(row[number], np.concatenate(self._post), ranking)
         keywords = [lexicon.strings[i] for i in used.tolist()]
-        whole = _batch(window_start, len(self._post_ids), keywords, np.bincount(mentions.keyword), mentions.samples())
+        whole = _batch(window_start, self._posts, keywords, np.bincount(mentions.keyword), mentions.samples())
         return _cut(whole, np.bincount(lexicon.shard[used], minlength=shards))
 
 
@@ -421,7 +416,7 @@ class _CountMentionsFn(beam.DoFn):
     def setup(self) -> None:
         self._counter = MentionCounter(self._shards)
 
-    def process(self, element: list[CountedPost]) -> None:
+    def process(self, element: CountedPosts) -> None:
         self._counter.add(element)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -436,7 +431,7 @@ class _CountMentionsFn(beam.DoFn):
 
 @dataclass
 class CountMentions(beam.PTransform):
-    """``list[CountedPost]`` → ``(shard, MentionBatch)``, one per window and shard of each bundle.
+    """``CountedPosts`` → ``(shard, MentionBatch)``, one per window and shard of each bundle.
 
     The elements carry the start of their window as timestamp and are still in the global window: ``WindowMentions``
     follows.
@@ -447,6 +442,6 @@ class CountMentions(beam.PTransform):
 
     shards: int = DEFAULT_SHARDS
 
-    def expand(self, posts: beam.PCollection[list[CountedPost]]) -> beam.PCollection[tuple[int, MentionBatch]]:
+    def expand(self, posts: beam.PCollection[CountedPosts]) -> beam.PCollection[tuple[int, MentionBatch]]:
         """Count the posts of each bundle."""
         return posts | "Count" >> beam.ParDo(_CountMentionsFn(self.shards)).with_output_types(tuple[int, MentionBatch])

@@ -8,20 +8,14 @@ again field by field.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any
 
-import apache_beam as beam
 import msgspec
-from apache_beam.metrics.metric import Metrics
 from msgspec import Struct
 
 from detection.counts import WINDOW_SECONDS
-from transforms.dead_letters import DeadLetter, Reason
-from transforms.packing import register
+from transforms.dead_letters import Reason
 from transforms.post_id import is_post_id
-from transforms.records import RawBatch
 
 FUTURE_TOLERANCE_SECONDS = WINDOW_SECONDS
 """How far a post's ``time_stamp`` may lie ahead of the source's own timestamp: further, and its window could stay open
@@ -109,27 +103,6 @@ class CountedPost(Struct, gc=False):
         return seconds - seconds % WINDOW_SECONDS
 
 
-class CountedPosts(list[CountedPost]):
-    """Posts on their way to be counted: unpacked, they are what counting needs of them."""
-
-    def to_bytes(self) -> bytes:
-        """Pack for the wire; counting follows in the same process, where none is packed."""
-        return msgspec.msgpack.encode(list(self))
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> CountedPosts:
-        """Unpack what ``to_bytes`` packed."""
-        return cls(_unpack(data))
-
-    def packed_size(self) -> int:
-        """Return about how many bytes it packs to."""
-        return 200 * len(self)
-
-
-_unpack = msgspec.msgpack.Decoder(list[CountedPost]).decode
-register(CountedPosts)
-
-
 class Post(CountedPost, gc=False):
     """One TikTok post.
 
@@ -156,8 +129,10 @@ class Rejected(Exception):  # noqa: N818 - not an error of the program: it never
         self.detail = detail
 
 
-_decode_strictly = msgspec.json.Decoder(Post).decode
-_decode_counted = msgspec.json.Decoder(CountedPost).decode
+decode_strictly = msgspec.json.Decoder(CountedPost).decode
+"""Decodes a record in which every field has its type; raises one of ``UNREADABLE`` at any other."""
+
+_decode_whole_post = msgspec.json.Decoder(Post).decode
 _decode_anything = msgspec.json.Decoder().decode
 
 
@@ -172,10 +147,10 @@ def decode_counted(raw: bytes, timestamp_ms: int) -> CountedPost:
         Rejected: the post cannot be used; it says why.
     """
     try:
-        post = _decode_counted(raw)
-    except _UNREADABLE:
-        post = _decode_leniently(raw)
-    _check(post, timestamp_ms)
+        post = decode_strictly(raw)
+    except UNREADABLE:
+        post = decode_leniently(raw)
+    check(post, timestamp_ms)
     return post
 
 
@@ -190,27 +165,32 @@ def decode_post(raw: bytes, timestamp_ms: int) -> Post:
         Rejected: the post cannot be used; it says why.
     """
     try:
-        post = _decode_strictly(raw)
-    except _UNREADABLE:
+        post = _decode_whole_post(raw)
+    except UNREADABLE:
         try:
-            post = _decode_leniently(raw)
+            post = decode_leniently(raw)
         except Rejected:
             # Text that is no UTF-8, where counting does not look: the post counts without it.
             try:
-                counted = _decode_counted(raw)
-            except _UNREADABLE:
+                counted = decode_strictly(raw)
+            except UNREADABLE:
                 counted = None
             if counted is None:
                 raise
             post = Post(Item(**msgspec.structs.asdict(counted.item)), counted.time_stamp)
-    _check(post, timestamp_ms)
+    check(post, timestamp_ms)
     return post
 
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def _check(post: CountedPost, timestamp_ms: int) -> None:
+def check(post: CountedPost, timestamp_ms: int) -> None:
+    """Check what every post must have.
+
+    Raises:
+        Rejected: the post cannot be used; it says why.
+    """
     if not is_post_id(post.item.id):
         raise Rejected(Reason.BAD_ID, f"itemInfos.id is not a positive 63-bit number: {post.item.id[:40]!r}")
     ahead = post.time_stamp - timestamp_ms / 1000
@@ -220,7 +200,12 @@ def _check(post: CountedPost, timestamp_ms: int) -> None:
         raise Rejected(Reason.FUTURE_TIME_STAMP, f"time_stamp lies {ahead:.12g} s ahead of the record's own timestamp")
 
 
-def _decode_leniently(raw: bytes) -> Post:
+def decode_leniently(raw: bytes) -> Post:
+    """Decode a record field by field; a field of the wrong type is taken as missing.
+
+    Raises:
+        Rejected: the record cannot be used; it says why.
+    """
     if not raw:
         raise Rejected(Reason.EMPTY, "the record has no value")
     try:
@@ -313,56 +298,3 @@ def _is_utf8(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-class DecodedBatch(NamedTuple):
-    """What became of a ``RawBatch``."""
-
-    posts: CountedPosts
-    dead: list[DeadLetter]
-
-
-def decode_batch(batch: RawBatch) -> DecodedBatch:
-    """Decode of every record of a batch what counting needs; each is in ``posts`` or in ``dead``, in their order."""
-    posts = CountedPosts()
-    dead: list[DeadLetter] = []
-    for i, (raw, timestamp_ms) in enumerate(zip(batch.values, batch.timestamps_ms, strict=True)):
-        try:
-            posts.append(decode_counted(raw, timestamp_ms))
-        except Rejected as rejected:
-            offset = batch.first_offset + i
-            dead.append(
-                DeadLetter(rejected.reason, rejected.detail, batch.topic, batch.partition, offset, timestamp_ms, raw)
-            )
-    return DecodedBatch(posts, dead)
-
-
-class _DecodePostsFn(beam.DoFn):
-    def __init__(self) -> None:
-        self._posts = Metrics.counter("DecodePosts", "posts")
-        self._dead = Metrics.counter("DecodePosts", "dead_letters")
-        self._dead_by_reason = {reason: Metrics.counter("DecodePosts", f"dead_letters.{reason}") for reason in Reason}
-
-    def process(self, element: RawBatch) -> Iterator[Any]:
-        posts, dead = decode_batch(element)
-        self._posts.inc(len(posts))
-        self._dead.inc(len(dead))
-        for letter in dead:
-            self._dead_by_reason[letter.reason].inc()
-        if dead:
-            yield beam.pvalue.TaggedOutput(DecodePosts.DEAD, dead)
-        if posts:
-            yield posts
-
-
-@dataclass
-class DecodePosts(beam.PTransform):
-    """``RawBatch`` → ``CountedPosts`` under ``POSTS``, ``list[DeadLetter]`` under ``DEAD``."""
-
-    POSTS: ClassVar[str] = "posts"
-    DEAD: ClassVar[str] = "dead"
-
-    def expand(self, batches: beam.PCollection[RawBatch]) -> beam.pvalue.DoOutputsTuple:
-        """Decode each batch; counts posts and dead letters, these by reason too."""
-        decode = beam.ParDo(_DecodePostsFn()).with_output_types(CountedPosts)
-        return batches | "Decode" >> decode.with_outputs(self.DEAD, main=self.POSTS)

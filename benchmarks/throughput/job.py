@@ -15,8 +15,8 @@ from beam_pipelines.stream import Place
 from beam_pipelines.stream_options import StreamConfig
 from benchmarks.throughput.taps import count_read, note_counts
 from programs.errors import start
+from transforms.decoding import DecodePosts
 from transforms.mentions import CountMentions
-from transforms.posts import DecodePosts
 from transforms.windows import MergePanes, WindowMentions
 
 VARIANTS = ("count", "full")

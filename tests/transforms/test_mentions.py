@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from detection.baselines import keyword_hash
 from transforms import mentions
+from transforms.counted_posts import CountedPosts
 from transforms.mentions import (
     MAX_SAMPLES,
     MentionBatch,
@@ -47,7 +48,7 @@ ANYTIME = st.lists(
 
 def count_in_shards(posts: list[Post], shards: int) -> list[MentionBatch]:
     counter = MentionCounter(shards)
-    counter.add(posts)
+    counter.add(CountedPosts.of(posts))
     (batches,) = counter.drain()
     return batches
 
@@ -110,7 +111,7 @@ def test_in_how_many_goes_texts_are_looked_at_leaves_no_trace(monkeypatch, at_on
     posts = [make(i, text=f"{WORDS[i % 6]} {WORDS[i % 5]}-{WORDS[i % 4]}") for i in range(1, 9)]
     counter = MentionCounter(1)
     for i in range(0, 8, 2):
-        counter.add(posts[i : i + 2])
+        counter.add(CountedPosts.of(posts[i : i + 2]))
     ((batch,),) = counter.drain()
     assert content(batch) == naive(posts)
 
@@ -118,7 +119,7 @@ def test_in_how_many_goes_texts_are_looked_at_leaves_no_trace(monkeypatch, at_on
 @given(ANYTIME)
 def test_posts_are_counted_in_the_window_of_their_time(posts):
     counter = MentionCounter(1)
-    counter.add(posts)
+    counter.add(CountedPosts.of(posts))
     batches = [batch for (batch,) in counter.drain()]
     assert list(counter.drain()) == []
     starts = {int(post.time_stamp // 900) * 900 for post in posts}
@@ -194,7 +195,7 @@ def test_what_is_remembered_from_bundle_to_bundle_leaves_no_trace(monkeypatch, r
     texts = ["dance ramen", "ramen,tokyo #Dance #the", "", "new,words,in-one-piece", "the piece: tokyo", "dance"]
     for i, text in enumerate(texts):
         posts = [make(2 * i + 1, text=text), make(2 * i + 2, text="зима ramen")]
-        counter.add(posts)
+        counter.add(CountedPosts.of(posts))
         (parts,) = counter.drain()
         assert content(parts[0])[2] | content(parts[1])[2] == naive(posts)[2]
         assert {word for part in parts for word in part.keywords} == {

@@ -10,21 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from transforms.counted_posts import CountedPosts
 from transforms.dead_letters import Reason
 from transforms.mentions import MentionCounter
-from transforms.packing import PackedCoder
 from transforms.post_id import MAX_POST_ID
 from transforms.post_rows import POST_COLUMNS, post_row
 from transforms.posts import (
     FUTURE_TOLERANCE_SECONDS,
     MAX_COUNT,
-    CountedPosts,
     Post,
     Rejected,
-    decode_batch,
     decode_post,
 )
-from transforms.records import RawBatch
 
 NOW = 1_600_000_000
 WHOLE = {
@@ -192,7 +189,7 @@ def check(raw: bytes) -> None:
         assert 0 < decoded.post_id <= MAX_POST_ID
         assert 0 <= decoded.window_start <= decoded.time_stamp < decoded.window_start + 900
         counter = MentionCounter(1)
-        counter.add([decoded])
+        counter.add(CountedPosts.of([decoded]))
         ((counted,),) = counter.drain()
         assert counted.posts == 1
         assert post_row(decoded, [], ()).count("\t") == len(POST_COLUMNS) - 1
@@ -244,59 +241,3 @@ def test_a_damaged_post(data):
     for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=4)):
         raw[place] = data.draw(st.integers(0, 255))
     check(bytes(raw))
-
-
-def test_a_batch_is_parted_without_loss_and_in_order():
-    values = [json.dumps(post({"id": "1"})).encode(), b"{", json.dumps(post({"id": "2"})).encode(), b"", b"\xff"]
-    posts, dead = decode_batch(RawBatch("posts", 3, 100, [NOW * 1000 + i for i in range(5)], values))
-    assert [p.post_id for p in posts] == [1, 2]
-    assert [(d.reason, d.offset, d.raw, d.timestamp_ms) for d in dead] == [
-        (Reason.NOT_JSON, 101, b"{", NOW * 1000 + 1),
-        (Reason.EMPTY, 103, b"", NOW * 1000 + 3),
-        (Reason.NOT_UTF8, 104, b"\xff", NOW * 1000 + 4),
-    ]
-    assert [d.key for d in dead] == ["posts-3-101", "posts-3-103", "posts-3-104"]
-
-
-@given(
-    broken=st.sampled_from(
-        [
-            b'"\xff"',
-            b"1",
-            b"null",
-            b"[]",
-            b'"x"',
-            b'{"userId":"\xff"}',
-            b'{"userId":7}',
-            b'[{"challengeName":"\xfe"}]',
-            b"{",
-        ]
-    ),
-    field=st.sampled_from(["authorInfos", "challengeInfoList", "musicInfos", "musicId", "other"]),
-    where=st.sampled_from([b"", b"x"]),
-)
-def test_counting_and_decoding_in_full_take_the_same_posts(broken, field, where):
-    inside, outside = (field, "other") if field == "musicId" else ("authorId", field)
-    raw = b'{"itemInfos":{"id":"5","text":"dance","%s":%s},"time_stamp":1600000000,"%s":%s}%s' % (
-        inside.encode(),
-        broken if field == "musicId" else b"null",
-        outside.encode(),
-        broken,
-        where,
-    )
-    counted, dead = decode_batch(RawBatch("t", 0, 0, [1_600_000_000_000], [raw]))
-    try:
-        whole = [decode_post(raw, 1_600_000_000_000)]
-    except Rejected:
-        whole = []
-    assert [(post.post_id, post.item.text) for post in whole] == [(post.post_id, post.item.text) for post in counted]
-    assert len(counted) + len(dead) == 1
-
-
-def test_counted_posts_can_leave_the_process():
-    posts, _ = decode_batch(
-        RawBatch("t", 0, 0, [1_600_000_000_000], [b'{"itemInfos":{"id":"5"},"time_stamp":1600000000}'])
-    )
-    coder = PackedCoder(CountedPosts)
-    assert coder.decode(coder.encode(posts)) == posts
-    assert coder.estimate_size(posts) > 0

@@ -13,6 +13,7 @@ from apache_beam.testing.util import BeamAssertException, assert_that
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
+from transforms.counted_posts import CountedPosts
 from transforms.mentions import CountMentions, MentionBatch, MentionCounter
 from transforms.packing import PackedCoder
 from transforms.posts import Item, Post
@@ -25,7 +26,7 @@ END = START + 900
 def batch(post_id: int, text: str = "dance", start: int = START) -> TimestampedValue:
     """Make what ``CountMentions`` makes of one post: shard and batch, with the window's start as timestamp."""
     counter = MentionCounter(1)
-    counter.add([Post(Item(id=str(post_id), text=text), start)])
+    counter.add(CountedPosts.of([Post(Item(id=str(post_id), text=text), start)]))
     ((counted,),) = counter.drain()
     return TimestampedValue((0, counted), start)
 
@@ -151,7 +152,7 @@ def test_an_empty_stream_has_no_panes():
 
 
 def test_bounded_input_has_one_pane_per_shard_and_window():
-    posts = [Post(Item(str(i), text="dance ramen"), START + i * 300) for i in range(6)]  # three posts a window
+    posts = [Post(Item(str(i), text="dance ramen"), START + (i - 1) * 300) for i in range(1, 7)]  # three posts a window
 
     def same(actual: list[tuple[int, CountedWindow]]) -> None:
         assert sorted((w.counts.window_start - START, shard) for shard, w in actual) == [
@@ -164,7 +165,8 @@ def test_bounded_input_has_one_pane_per_shard_and_window():
         assert words == [("dance", 3), ("dance", 3), ("ramen", 3), ("ramen", 3)]
 
     with TestPipeline() as pipeline:
-        batches = pipeline | beam.Create([posts[:2], posts[2:]], reshuffle=False)
+        parts = [CountedPosts.of(posts[:2]), CountedPosts.of(posts[2:])]
+        batches = pipeline | beam.Create(parts, reshuffle=False)
         assert_that(batches | CountMentions(4) | WindowMentions(0) | MergePanes(), same)
 
 

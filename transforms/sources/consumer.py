@@ -169,7 +169,9 @@ class TopicReader:
         messages = self._consumer.consume(MAX_BATCH, POLL_SECONDS)
         self._raise_refusal()
         for partition, run in groupby(messages, Message.partition):
-            records = [message for message in run if self._is_record(message)]
+            records = list(run)
+            if any(map(Message.error, records)):
+                records = list(filter(self._is_record, records))
             if records:
                 batches += _consecutive(self._settings.topic, partition, records)
         now = time.monotonic()
@@ -259,7 +261,7 @@ class TopicReader:
 
 def _consecutive(topic: str, partition: int, records: Sequence[Message]) -> Iterator[RawBatch]:
     """Make batches of records in the order of their offsets, which may have gaps."""
-    offsets = [record.offset() for record in records]
+    offsets = list(map(Message.offset, records))
     start = 0
     if offsets[-1] - offsets[0] != len(offsets) - 1:
         for i in range(1, len(offsets)):
@@ -274,6 +276,6 @@ def _batch(topic: str, partition: int, first_offset: int, records: Sequence[Mess
         topic,
         partition,
         first_offset,
-        [record.timestamp()[1] for record in records],
-        [record.value() or b"" for record in records],
+        [timestamp_ms for _, timestamp_ms in map(Message.timestamp, records)],
+        [value or b"" for value in map(Message.value, records)],
     )
