@@ -243,7 +243,7 @@ class _StageWindowsFn(_StageFn):
         counts, start = window.counts, time_of(window.counts.window_start)
         lines = encode(
             f"{text(keyword)}\t{start}\t{mentions}\t{BATCH_PANE}\n"
-            for keyword, mentions in zip(counts.keywords, counts.mentions.tolist(), strict=True)
+            for keyword, mentions in zip(counts.words(), counts.mentions.tolist(), strict=True)
         )
         rows = {self._target: lines} if lines else {}
         if window.shard == 0:
@@ -274,7 +274,7 @@ class _StageUncountedFn(_StageFn):
     def chunk(self, window: CountedWindow) -> Chunk:
         counts, start = window.counts, time_of(window.counts.window_start)
         mentions = [(ANY_KEYWORD, counts.posts)] if window.shard == 0 else []
-        mentions += zip(counts.keywords, counts.mentions.tolist(), strict=True)
+        mentions += zip(counts.words(), counts.mentions.tolist(), strict=True)
         late = self._kind == ReadParts.LATE
         lines = encode(
             f"{self._run.date}\t{text(keyword)}\t{start}\t{n if late else 0}\t{0 if late else n}\n"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -39,8 +39,8 @@ MAX_SAMPLES = 3
 
 DEFAULT_SHARDS = 32
 
-MAX_STRINGS = 1 << 19
-"""Different pieces and keywords that a worker remembers, at some 150 bytes each; when there are more it forgets them all,
+MAX_STRINGS = 1 << 20
+"""Different pieces and keywords that a worker remembers, at some 30 bytes each; when there are more it forgets them all,
 between two bundles."""
 
 _TEXTS_AT_ONCE = 1 << 16
@@ -56,7 +56,7 @@ class MentionBatch(CacheAware):
     Attributes:
         window_start: start of the window, epoch seconds.
         posts: posts counted, whether or not they mention a keyword of this shard.
-        keywords: distinct keywords; length n.
+        keywords: distinct keywords, [n].
         mentions: posts that mention each, int64[n].
         sample_counts: sample posts of each keyword, 1 to ``MAX_SAMPLES``, uint8[n]; their sum is m.
         sample_ids: ids of the sample posts, keyword by keyword, most engagement first, int64[m].
@@ -65,11 +65,15 @@ class MentionBatch(CacheAware):
 
     window_start: int
     posts: int
-    keywords: tuple[str, ...]
+    keywords: pa.StringArray
     mentions: npt.NDArray[np.int64]
     sample_counts: npt.NDArray[np.uint8]
     sample_ids: npt.NDArray[np.int64]
     sample_engagement: npt.NDArray[np.int64]
+
+    def words(self) -> list[str]:
+        """Return the keywords as Python's strings."""
+        return _strings(self.keywords)
 
     def samples(self) -> list[list[int]]:
         """Return the ids of each keyword's sample posts, most engagement first."""
@@ -78,19 +82,19 @@ class MentionBatch(CacheAware):
 
     def __sizeof__(self) -> int:
         """Return about how many bytes of memory it takes, for Beam's cache of state."""
-        return 400 + 96 * len(self.keywords) + 16 * len(self.sample_ids)
+        return 400 + int(self.keywords.nbytes) + 9 * len(self.keywords) + 16 * len(self.sample_ids)
 
     def get_referents_for_cache(self) -> list[object]:
         """Keep Beam from measuring the keywords one by one: they are in the size above."""
         return []
 
     def to_bytes(self) -> bytes:
-        """Pack for the wire: about 25 bytes and the word itself for a keyword that is mentioned once."""
+        """Pack for the wire: about 20 bytes and the word itself for a keyword that is mentioned once."""
         return msgspec.msgpack.encode(
             (
                 self.window_start,
                 self.posts,
-                "\n".join(self.keywords),  # a keyword holds no white space
+                *_packed(self.keywords),
                 self.mentions.astype("<u4").tobytes(),
                 self.sample_counts.tobytes(),
                 self.sample_ids.astype("<i8").tobytes(),
@@ -101,11 +105,11 @@ class MentionBatch(CacheAware):
     @classmethod
     def from_bytes(cls, data: bytes) -> MentionBatch:
         """Unpack what ``to_bytes`` packed."""
-        window_start, posts, keywords, mentions, counts, ids, engagement = _unpack(data)
+        window_start, posts, lengths, letters, mentions, counts, ids, engagement = _unpack(data)
         return cls(
             window_start,
             posts,
-            tuple(keywords.split("\n")) if keywords else (),
+            _unpacked(lengths, letters),
             np.frombuffer(mentions, "<u4").astype(np.int64),
             np.frombuffer(counts, np.uint8),
             np.frombuffer(ids, "<i8"),
@@ -113,7 +117,27 @@ class MentionBatch(CacheAware):
         )
 
 
-_unpack = msgspec.msgpack.Decoder(tuple[int, int, str, bytes, bytes, bytes, bytes]).decode
+_unpack = msgspec.msgpack.Decoder(tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes]).decode
+
+
+def _packed(strings: pa.StringArray) -> tuple[bytes, bytes]:
+    """Return the lengths of strings in bytes, and all their bytes; a keyword has less than 2^16."""
+    _, ends, letters = strings.buffers()
+    if not len(strings):
+        return b"", b""
+    ends = np.frombuffer(ends, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    return np.diff(ends).astype("<u2").tobytes(), letters[ends[0] : ends[-1]].to_pybytes()
+
+
+def _unpacked(lengths: bytes, letters: bytes) -> pa.StringArray:
+    ends = np.cumsum(np.frombuffer(lengths, "<u2"), dtype=np.int32)
+    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(np.append(np.int32(0), ends)), pa.py_buffer(letters))
+
+
+def _strings(array: pa.StringArray) -> list[str]:
+    # By way of numpy: several times faster than to_pylist.
+    strings: list[str] = array.to_numpy(zero_copy_only=False).tolist()
+    return strings
 
 
 register(MentionBatch)
@@ -196,20 +220,12 @@ class _Samples(NamedTuple):
 def _batch(
     window_start: int,
     posts: int,
-    keywords: Sequence[str],
+    keywords: pa.StringArray,
     mentions: npt.NDArray[np.int64],
     samples: _Samples,
 ) -> MentionBatch:
     counts = np.bincount(samples.keyword, minlength=len(keywords)).astype(np.uint8)
-    return MentionBatch(window_start, posts, tuple(keywords), mentions, counts, samples.ids, samples.engagement)
-
-
-class _Vocabulary(defaultdict[str, int]):
-    """Numbers words in the order of their first appearance; the look-up runs in C."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.default_factory = self.__len__
+    return MentionBatch(window_start, posts, keywords, mentions, counts, samples.ids, samples.engagement)
 
 
 class _Lexicon:
@@ -229,8 +245,7 @@ class _Lexicon:
 
     def __init__(self, shards: int) -> None:
         self._shards = np.uint64(shards)
-        self._numbers = _Vocabulary()
-        self.strings: list[str] = []
+        self.strings: pa.StringArray = pa.array([], pa.string())
         self.shard: npt.NDArray[np.int64] = np.empty(0, np.int64)
         # By number of a piece: the number of its one keyword, or _NO_KEYWORD, or _SEVERAL_KEYWORDS less the number of a set.
         self._keyword: npt.NDArray[np.int32] = np.empty(0, np.int32)
@@ -238,20 +253,13 @@ class _Lexicon:
         self._sets: npt.NDArray[np.int32] = np.zeros(1, np.int32)
         self._members: npt.NDArray[np.int32] = np.empty(0, np.int32)
 
-    def __len__(self) -> int:
-        """Return how many pieces and keywords are remembered."""
-        return len(self._numbers)
-
     def keywords_in(self, texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Return for each keyword in each text its number, and the index of its text; some come twice."""
-        split = pc.split_pattern(texts, " ")
-        # Each different piece is looked up once. Arrow finds which are different without making objects of them all.
-        encoded = split.values.dictionary_encode()
-        different = encoded.dictionary.to_numpy(zero_copy_only=False)
-        piece = np.fromiter(map(self._numbers.__getitem__, different), np.int32, len(different))
+        pieces = pc.split_pattern(texts, " ")
+        piece = self._numbers(pieces.values)
         self._learn()
-        keyword = self._keyword[piece][encoded.indices.to_numpy()]
-        text = np.repeat(np.arange(len(texts), dtype=np.int32), split.value_lengths().to_numpy())
+        keyword = self._keyword[piece]
+        text = np.repeat(np.arange(len(texts), dtype=np.int32), pieces.value_lengths().to_numpy())
         one = np.flatnonzero(keyword >= 0)
         several = np.flatnonzero(keyword <= _SEVERAL_KEYWORDS)
         if not len(several):
@@ -262,34 +270,47 @@ class _Lexicon:
         members = self._members[np.repeat(begin, size) + nth]
         return np.append(keyword[one], members), np.append(text[one], np.repeat(text[several], size))
 
+    def _numbers(self, strings: pa.StringArray) -> npt.NDArray[np.int32]:
+        """Return the number of each string; those that have none get one."""
+        encoded = strings.dictionary_encode()
+        number = np.full(len(encoded.dictionary), -1, np.int32)
+        # What is remembered is looked for in the strings, not they in it: Arrow makes a table of what it searches.
+        found = pc.index_in(self.strings, value_set=encoded.dictionary).fill_null(-1).to_numpy()
+        known = np.flatnonzero(found >= 0)
+        number[found[known]] = known
+        is_new = number < 0
+        number[is_new] = np.arange(len(self.strings), len(self.strings) + is_new.sum())
+        self.strings = pa.concat_arrays([self.strings, encoded.dictionary.filter(is_new)])
+        of_string: npt.NDArray[np.int32] = encoded.indices.to_numpy()
+        return number[of_string]
+
     def _learn(self) -> None:
         """Look at the pieces that are new."""
-        numbers, known = self._numbers, len(self._keyword)
         # Keywords that had not been pieces the last time are among them.
-        new = list(islice(numbers, known, None))
-        if not new:
+        known = len(self._keyword)
+        new = self.strings.slice(known)
+        if not len(new):
             return
-        pieces = pa.array(new, pa.string())
-        plain = plain_keywords(pieces)
         keyword = np.arange(known, known + len(new), dtype=np.int32)
-        other = np.flatnonzero(pc.not_equal(plain, pieces).fill_null(False))
-        words = plain.take(other).to_pylist()
-        keyword[other] = [numbers[word] if word else _NO_KEYWORD for word in words]
-        sizes, members = list[int](), list[int]()
-        for i in np.flatnonzero(plain.is_null()).tolist():
-            found = [numbers[each] for each in keywords_of_piece(new[i])]
-            if len(found) > 1:
-                keyword[i] = _SEVERAL_KEYWORDS - (len(self._sets) - 1 + len(sizes))
-                sizes.append(len(found))
-                members += found
-            else:
-                keyword[i] = found[0] if found else _NO_KEYWORD
+        plain = plain_keywords(new)
+        keyword[np.asarray(pc.equal(plain, "").fill_null(False))] = _NO_KEYWORD
+        other = np.flatnonzero(pc.and_(pc.not_equal(plain, new), pc.not_equal(plain, "")).fill_null(False))
+        odd = np.flatnonzero(plain.is_null())
+        found = [keywords_of_piece(piece) for piece in _strings(new.take(odd))]
+        numbers = self._numbers(
+            pa.concat_arrays([plain.take(other), pa.array(chain.from_iterable(found), pa.string())])
+        )
+        keyword[other], members = numbers[: len(other)], numbers[len(other) :]
+        sizes = np.fromiter(map(len, found), np.int32, len(found))
+        keyword[odd[sizes == 0]] = _NO_KEYWORD
+        keyword[odd[sizes == 1]] = members[np.repeat(sizes == 1, sizes)]
+        several = sizes > 1
+        keyword[odd[several]] = _SEVERAL_KEYWORDS - (len(self._sets) - 1 + np.arange(several.sum()))
         self._keyword = np.append(self._keyword, keyword)
-        self._sets = np.append(self._sets, self._sets[-1] + np.cumsum(sizes, dtype=np.int32))
-        self._members = np.append(self._members, np.array(members, np.int32))
-        strings = list(islice(numbers, len(self.strings), None))
-        self.strings += strings
-        self.shard = np.append(self.shard, (keyword_hashes(strings) % self._shards).astype(np.int64))
+        self._sets = np.append(self._sets, self._sets[-1] + np.cumsum(sizes[several], dtype=np.int32))
+        self._members = np.append(self._members, members[np.repeat(several, sizes)])
+        hashes = keyword_hashes(_strings(self.strings.slice(len(self.shard))))
+        self.shard = np.append(self.shard, (hashes % self._shards).astype(np.int64))
 
 
 class MentionCounter:
@@ -314,7 +335,7 @@ class MentionCounter:
         for start, window in self._windows.items():
             yield window.close(start, self._lexicon, self._shards)
         self._windows.clear()
-        if len(self._lexicon) > MAX_STRINGS:
+        if len(self._lexicon.strings) > MAX_STRINGS:
             self._lexicon = _Lexicon(self._shards)
 
 
@@ -353,7 +374,7 @@ class _OpenWindow:
         row = np.empty(len(lexicon.strings), np.int32)
         row[used] = np.arange(len(used))
         mentions = _Mentions(row[number], np.concatenate(self._post), ranking)
-        keywords = [lexicon.strings[i] for i in used.tolist()]
+        keywords = lexicon.strings.take(pa.array(used))
         whole = _batch(window_start, self._posts, keywords, np.bincount(mentions.keyword), mentions.samples())
         return _cut(whole, np.bincount(lexicon.shard[used], minlength=shards))
 
@@ -369,10 +390,9 @@ def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
         raise ValueError(msg)
     if len(batches) == 1:
         return batches[0]
-    vocabulary = _Vocabulary()
-    words = chain.from_iterable(batch.keywords for batch in batches)
-    keyword = np.fromiter(map(vocabulary.__getitem__, words), np.int64)
-    mentions = np.zeros(len(vocabulary), np.int64)
+    words = pa.concat_arrays([batch.keywords for batch in batches]).dictionary_encode()
+    keyword, keywords = words.indices.to_numpy(), words.dictionary
+    mentions = np.zeros(len(keywords), np.int64)
     np.add.at(mentions, keyword, np.concatenate([batch.mentions for batch in batches]))
     sample_ids = np.concatenate([batch.sample_ids for batch in batches])
     samples = _Mentions(
@@ -381,7 +401,7 @@ def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:
         _Ranking(sample_ids, np.concatenate([batch.sample_engagement for batch in batches])),
     ).samples()
     posts = sum(batch.posts for batch in batches)
-    return _batch(batches[0].window_start, posts, list(vocabulary), mentions, samples)
+    return _batch(batches[0].window_start, posts, keywords, mentions, samples)
 
 
 def _cut(batch: MentionBatch, lengths: npt.NDArray[np.int64]) -> list[MentionBatch]:

@@ -119,10 +119,11 @@ def outliers_of(window: CountedWindow, scores: Scores, version: int, detector: s
         detector: name of the detector.
     """
     counts, found = window.counts, np.flatnonzero(scores.is_outlier).tolist()
-    samples = counts.samples() if found else []
+    if not found:
+        return []
+    words, samples = counts.words(), counts.samples()
     return [
-        _outlier(window, counts.keywords[i], int(counts.mentions[i]), scores, i, samples[i], version, detector)
-        for i in found
+        _outlier(window, words[i], int(counts.mentions[i]), scores, i, samples[i], version, detector) for i in found
     ]
 
 
@@ -212,7 +213,7 @@ def uphold(window: CountedWindow, told: list[Outlier]) -> ScoredWindow:
         window: the pane.
         told: the outliers that were told of its window last.
     """
-    mentions = dict(zip(window.counts.keywords, window.counts.mentions.tolist(), strict=True))
+    mentions = dict(zip(window.counts.words(), window.counts.mentions.tolist(), strict=True))
     standing = [
         outlier._replace(
             mentions=mentions.get(outlier.keyword, 0),

@@ -116,7 +116,7 @@ def score_pane(
     Drops are told of what is taken in: whether a keyword is silent shows when its window has closed.
     """
     batch = window.counts
-    counts = WindowCounts(batch.window_start, float(batch.posts), batch.keywords, batch.mentions)
+    counts = WindowCounts(batch.window_start, float(batch.posts), tuple(batch.words()), batch.mentions)
     if take_in:
         scores, state = detector.step(counts, baselines, state)
         silent, silence = detector.drops(counts, baselines, state)

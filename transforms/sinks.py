@@ -110,7 +110,7 @@ def _forgotten(
         if (keyword, start) not in outliers:
             standing.setdefault(start, set()).add(keyword)
     return [
-        (window, sorted(told.intersection(window.counts.keywords)))
+        (window, sorted(told.intersection(window.counts.words())))
         for window in windows
         if (told := standing.get(window.counts.window_start))
     ]
@@ -133,7 +133,7 @@ def _write_windows(cursor: Any, windows: Sequence[CountedWindow], min_mentions: 
         panes: list[int] = []
         for window in group:
             enough = window.counts.mentions >= min_mentions
-            keywords += compress(window.counts.keywords, enough.tolist())
+            keywords += compress(window.counts.words(), enough.tolist())
             mentions += window.counts.mentions[enough].tolist()
             panes += [int(window.pane)] * int(enough.sum())
         if keywords:

@@ -58,7 +58,7 @@ class _NoteCountsFn(beam.DoFn):
     def process(self, element: CountedWindow) -> None:
         counts = element.counts
         if element.pane is not Pane.EARLY:
-            total = checksum(counts.window_start, zip(counts.keywords, counts.mentions.tolist(), strict=True))
+            total = checksum(counts.window_start, zip(counts.words(), counts.mentions.tolist(), strict=True))
             line = {"window": counts.window_start, "shard": element.shard, "shards": self._shards}
             line |= {"posts": counts.posts, "checksum": total}
             _append(self._folder, "counted", self._name, line)

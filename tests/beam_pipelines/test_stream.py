@@ -70,7 +70,7 @@ def test_a_file_is_counted_scored_and_archived(files):
         counts = {
             (word, w.window.counts.window_start): int(n)
             for w in windows
-            for word, n in zip(w.window.counts.keywords, w.window.counts.mentions, strict=True)
+            for word, n in zip(w.window.counts.words(), w.window.counts.mentions, strict=True)
         }
         assert counts == {
             ("dance", START): 4,

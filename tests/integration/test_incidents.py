@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import psycopg2
+import pyarrow as pa
 import pytest
 
 from detection.incidents import GAP_SECONDS
@@ -35,7 +36,9 @@ def scored(
 ) -> ScoredWindow:
     start, posts = START + index * W, 1000 + int(stage)
     none = np.empty(0, np.int64)
-    window = CountedWindow(shard, stage, MentionBatch(start, posts, (), none, none.astype(np.uint8), none, none))
+    window = CountedWindow(
+        shard, stage, MentionBatch(start, posts, pa.array([], pa.string()), none, none.astype(np.uint8), none, none)
+    )
     status = status or ("provisional" if stage is Pane.EARLY else "confirmed")
     severity = "none" if status == "retracted" else "medium"
     return ScoredWindow(window, [

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import psycopg2
+import pyarrow as pa
 import pytest
 
 from detection.baselines import BaselineTable, keyword_hashes
@@ -28,7 +29,7 @@ TABLE = BaselineTable.build(
 
 def pane(stage: Pane, posts: int, mentions: int, keyword: str = "dance") -> ScoredWindow:
     one = np.ones(1, np.uint8)
-    batch = MentionBatch(START, posts, (keyword,), np.array([mentions]), one, np.array([5]), np.array([9]))
+    batch = MentionBatch(START, posts, pa.array([keyword]), np.array([mentions]), one, np.array([5]), np.array([9]))
     return score_pane(CountedWindow(0, stage, batch), TABLE, ThresholdDetector(), NoState(), take_in=False)[0]
 
 
@@ -67,7 +68,9 @@ def test_an_early_pane_writes_provisional_outliers_but_no_keyword_window(connect
 def calm(stage: Pane, posts: int, *keywords: str) -> ScoredWindow:
     """A pane whose shard remembers no outlier and sees none, as after a restart."""
     n = len(keywords)
-    batch = MentionBatch(START, posts, keywords, np.full(n, 3), np.ones(n, np.uint8), np.full(n, 5), np.full(n, 9))
+    batch = MentionBatch(
+        START, posts, pa.array(keywords), np.full(n, 3), np.ones(n, np.uint8), np.full(n, 5), np.full(n, 9)
+    )
     return ScoredWindow(CountedWindow(0, stage, batch), [])
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
@@ -61,7 +62,7 @@ def batch(window_start: int, posts: int, mentions: dict[str, int]) -> MentionBat
     return MentionBatch(
         window_start,
         posts,
-        tuple(mentions),
+        pa.array(mentions, pa.string()),
         np.array(list(mentions.values()), np.int64),
         np.ones(n, np.uint8),
         ids,

@@ -43,7 +43,7 @@ def summary(element: tuple[int, CountedWindow]) -> tuple[int, str, int, dict[str
         counts.window_start - START,
         window.pane.name,
         counts.posts,
-        dict(zip(counts.keywords, counts.mentions.tolist(), strict=True)),
+        dict(zip(counts.words(), counts.mentions.tolist(), strict=True)),
     )
 
 
@@ -160,7 +160,7 @@ def test_bounded_input_has_one_pane_per_shard_and_window():
         ]
         assert {(w.pane, w.counts.posts) for _, w in actual} == {(Pane.ON_TIME, 3)}
         words = sorted(
-            (word, n) for _, w in actual for word, n in zip(w.counts.keywords, w.counts.mentions, strict=True)
+            (word, n) for _, w in actual for word, n in zip(w.counts.words(), w.counts.mentions, strict=True)
         )
         assert words == [("dance", 3), ("dance", 3), ("ramen", 3), ("ramen", 3)]
 
