@@ -57,13 +57,6 @@ class CountedPosts:
         """Return the number of posts."""
         return len(self.ids)
 
-    def in_window(self, start: int) -> CountedPosts:
-        """Return the posts that fall in a window."""
-        rows = np.flatnonzero(self.window_starts == start)
-        if len(rows) == len(self):
-            return self
-        return CountedPosts(self.ids[rows], self.window_starts[rows], self.engagement[rows], self.texts.take(rows))
-
     def to_bytes(self) -> bytes:
         """Pack for the wire; counting follows in the same process, where none is packed."""
         numbers = (column.astype("<i8").tobytes() for column in (self.ids, self.window_starts, self.engagement))

@@ -11,7 +11,6 @@ most engagement are kept. How posts were cut into bundles leaves no trace.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -323,60 +322,70 @@ class MentionCounter:
     def __init__(self, shards: int) -> None:
         self._shards = shards
         self._lexicon = _Lexicon(shards)
-        self._windows: defaultdict[int, _OpenWindow] = defaultdict(_OpenWindow)
+        self._start_afresh()
 
     def add(self, posts: CountedPosts) -> None:
         """Count some posts, each in its window."""
-        for start in np.unique(posts.window_starts).tolist():
-            self._windows[start].add(posts.in_window(start), self._lexicon)
-
-    def drain(self) -> Iterator[list[MentionBatch]]:
-        """Yield what was counted, for each window the batches of its shards, empty ones too; and start afresh."""
-        for start, window in self._windows.items():
-            yield window.close(start, self._lexicon, self._shards)
-        self._windows.clear()
-        if len(self._lexicon.strings) > MAX_STRINGS:
-            self._lexicon = _Lexicon(self._shards)
-
-
-class _OpenWindow:
-    def __init__(self) -> None:
-        self._ids: list[npt.NDArray[np.int64]] = []
-        self._engagement: list[npt.NDArray[np.int64]] = []
-        self._texts: list[pa.StringArray] = []
-        self._keyword: list[npt.NDArray[np.int32]] = []
-        self._post: list[npt.NDArray[np.int32]] = []
-        self._posts = 0
-
-    def add(self, posts: CountedPosts, lexicon: _Lexicon) -> None:
         self._ids.append(posts.ids)
+        self._window_starts.append(posts.window_starts)
         self._engagement.append(posts.engagement)
         self._texts.append(posts.texts)
         if sum(map(len, self._texts)) >= _TEXTS_AT_ONCE:
-            self._look_at_texts(lexicon)
+            self._read_texts()
 
-    def _look_at_texts(self, lexicon: _Lexicon) -> None:
+    def drain(self) -> Iterator[list[MentionBatch]]:
+        """Yield what was counted, for each window the batches of its shards, empty ones too; and start afresh."""
+        if not self._ids:
+            return
+        if self._texts:
+            self._read_texts()
+        starts, ids, engagement = map(np.concatenate, (self._window_starts, self._ids, self._engagement))
+        keyword, post = np.concatenate(self._keyword), np.concatenate(self._post)
+        for start in np.unique(starts).tolist():
+            rows = np.flatnonzero(starts == start)
+            if len(rows) == len(starts):
+                yield self._count(start, _Ranking(ids, engagement), keyword, post)
+            else:
+                row = np.full(len(starts), -1, np.int32)
+                row[rows] = np.arange(len(rows))
+                inside = np.flatnonzero(row[post] >= 0)
+                yield self._count(start, _Ranking(ids[rows], engagement[rows]), keyword[inside], row[post[inside]])
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._ids: list[npt.NDArray[np.int64]] = []
+        self._window_starts: list[npt.NDArray[np.int64]] = []
+        self._engagement: list[npt.NDArray[np.int64]] = []
+        # Texts that are still to be read; of those that were, the keyword and the post of each mention, as numbers.
+        self._texts: list[pa.StringArray] = []
+        self._read = 0
+        self._keyword: list[npt.NDArray[np.int32]] = []
+        self._post: list[npt.NDArray[np.int32]] = []
+        if len(self._lexicon.strings) > MAX_STRINGS:
+            self._lexicon = _Lexicon(self._shards)
+
+    def _read_texts(self) -> None:
         texts = pa.concat_arrays(self._texts)
         self._texts.clear()
-        keyword, text = lexicon.keywords_in(texts)
+        keyword, text = self._lexicon.keywords_in(texts)
         self._keyword.append(keyword)
-        self._post.append(text + np.int32(self._posts))
-        self._posts += len(texts)
+        self._post.append(text + np.int32(self._read))
+        self._read += len(texts)
 
-    def close(self, window_start: int, lexicon: _Lexicon, shards: int) -> list[MentionBatch]:
-        if self._texts:
-            self._look_at_texts(lexicon)
-        number = np.concatenate(self._keyword)
-        ranking = _Ranking(np.concatenate(self._ids), np.concatenate(self._engagement))
+    def _count(
+        self, start: int, ranking: _Ranking, number: npt.NDArray[np.int32], post: npt.NDArray[np.int32]
+    ) -> list[MentionBatch]:
+        """Count one window, of whose mentions the keywords and posts are given."""
+        lexicon = self._lexicon
         # The window's own keywords, in the order of their shards.
         used = np.flatnonzero(np.bincount(number, minlength=len(lexicon.strings)))
         used = used[np.argsort(lexicon.shard[used], kind="stable")]
         row = np.empty(len(lexicon.strings), np.int32)
         row[used] = np.arange(len(used))
-        mentions = _Mentions(row[number], np.concatenate(self._post), ranking)
+        mentions = _Mentions(row[number], post, ranking)
         keywords = lexicon.strings.take(pa.array(used))
-        whole = _batch(window_start, self._posts, keywords, np.bincount(mentions.keyword), mentions.samples())
-        return _cut(whole, np.bincount(lexicon.shard[used], minlength=shards))
+        whole = _batch(start, len(ranking.ids), keywords, np.bincount(mentions.keyword), mentions.samples())
+        return _cut(whole, np.bincount(lexicon.shard[used], minlength=self._shards))
 
 
 def merge_mentions(batches: Sequence[MentionBatch]) -> MentionBatch:

@@ -125,13 +125,6 @@ def test_columns_hold_what_the_posts_say(counts, engagement):
     assert rows(CountedPosts.of([CountedPost(item, NOW + 0.9)])) == [(7, NOW - NOW % 900, engagement, "x" * MAX_TEXT)]
 
 
-def test_posts_of_a_window():
-    posts = CountedPosts.of([CountedPost(CountedItem(str(i), f"text {i}"), 900 * (i % 2)) for i in range(1, 6)])
-    assert rows(posts.in_window(0)) == [(2, 0, 0, "text 2"), (4, 0, 0, "text 4")]
-    assert posts.in_window(900).in_window(900).ids.tolist() == [1, 3, 5]
-    assert len(posts.in_window(1800)) == 0
-
-
 @pytest.mark.parametrize("values", [[], [raw(), raw("6", text="é"), raw("7", NOW - 900, diggCount=2)]])
 def test_counted_posts_can_leave_the_process(values):
     posts, _ = decode_batch(RawBatch("t", 0, 0, [NOW * 1000] * len(values), values))
