@@ -24,7 +24,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import contains
 from pathlib import PurePosixPath
 
 import apache_beam as beam
@@ -99,8 +100,7 @@ class Archiver:
             target.dirty = False
 
     def _append(self, hour: int, run: RawBatch) -> None:
-        lines = b"\n".join([*run.values, b""])
-        if lines.count(b"\n") != len(run.values):
+        if any(map(contains, run.values, repeat(b"\n"))):
             self._append_around_breaks(hour, run)
             return
         key = (run.topic, run.partition)
@@ -111,7 +111,7 @@ class Archiver:
             target = self._open[key] = _OpenObject(
                 self._url(hour, run, _LINES), hour, run.first_offset, time.monotonic()
             )
-        frame = self._frame(lines, run.timestamps_ms)
+        frame = self._frame(b"\n".join([*run.values, b""]), run.timestamps_ms)
         target.frames.append(frame)
         target.size += len(frame)
         target.next_offset = run.next_offset
