@@ -8,8 +8,9 @@ Scripts without spaces: a run of Han or Hiragana becomes its overlapping charact
 does; a run of Thai, Lao, Khmer or Burmese becomes overlapping trigrams of grapheme clusters (about a syllable and a
 half). Hashtags stay whole, for their author has marked their ends.
 
-This is the hot path: a text is split at white space, and what a piece stands for is remembered, here or by the caller, for
-pieces repeat. Only a new piece is looked at by expressions.
+Pieces of texts repeat, so what a piece between white space stands for is remembered: here for ``tokenise``, one text at a time,
+and in ``transforms.mentions`` for the hot path. There only new pieces come here, many at once, and only those that are not
+plain are looked at by expressions.
 """
 
 from __future__ import annotations
