@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -21,17 +20,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.metrics.metric import Metrics
 from apache_beam.runners.worker.statecache import CacheAware
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from detection.baselines import keyword_hashes
 from transforms.counted_posts import CountedPosts
+from transforms.lexicon import Lexicon
 from transforms.packing import register
-from transforms.text import keywords_of_piece, plain_keywords
 
 MAX_SAMPLES = 3
 """Posts kept as examples of a keyword in a window."""
@@ -44,8 +41,6 @@ between two bundles."""
 
 _TEXTS_AT_ONCE = 1 << 16
 """Texts that are numbered together: the more, the fewer pieces among them are different; some 10 MB of texts."""
-
-_NO_KEYWORD, _SEVERAL_KEYWORDS = -1, -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +67,8 @@ class MentionBatch(CacheAware):
 
     def words(self) -> list[str]:
         """Return the keywords as Python's strings."""
-        return _strings(self.keywords)
+        words: list[str] = self.keywords.to_numpy(zero_copy_only=False).tolist()  # several times faster than to_pylist
+        return words
 
     def samples(self) -> list[list[int]]:
         """Return the ids of each keyword's sample posts, most engagement first."""
@@ -131,12 +127,6 @@ def _packed(strings: pa.StringArray) -> tuple[bytes, bytes]:
 def _unpacked(lengths: bytes, letters: bytes) -> pa.StringArray:
     ends = np.cumsum(np.frombuffer(lengths, "<u2"), dtype=np.int32)
     return pa.StringArray.from_buffers(len(ends), pa.py_buffer(np.append(np.int32(0), ends)), pa.py_buffer(letters))
-
-
-def _strings(array: pa.StringArray) -> list[str]:
-    # By way of numpy: several times faster than to_pylist.
-    strings: list[str] = array.to_numpy(zero_copy_only=False).tolist()
-    return strings
 
 
 register(MentionBatch)
@@ -227,91 +217,6 @@ def _batch(
     return MentionBatch(window_start, posts, keywords, mentions, counts, samples.ids, samples.engagement)
 
 
-class _Lexicon:
-    """What the pieces of texts stand for, by number: asked once per piece, not at each mention, nor in each bundle.
-
-    A piece is what stands between two spaces. Other white space in a piece parts its keywords like any other sign.
-
-    Pieces and keywords are numbered together, for most keywords are pieces as well.
-
-    Args:
-        shards: number of shards.
-
-    Attributes:
-        strings: pieces and keywords, by number.
-        shard: shard of each, were it a keyword.
-    """
-
-    def __init__(self, shards: int) -> None:
-        self._shards = np.uint64(shards)
-        self.strings: pa.StringArray = pa.array([], pa.string())
-        self.shard: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        # By number of a piece: the number of its one keyword, or _NO_KEYWORD, or _SEVERAL_KEYWORDS less the number of a set.
-        self._keyword: npt.NDArray[np.int32] = np.empty(0, np.int32)
-        # Sets of keywords: set i begins at that place of the members, and ends where the next begins.
-        self._sets: npt.NDArray[np.int32] = np.zeros(1, np.int32)
-        self._members: npt.NDArray[np.int32] = np.empty(0, np.int32)
-
-    def keywords_in(self, texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Return for each keyword in each text its number, and the index of its text; some come twice."""
-        pieces = pc.split_pattern(texts, " ")
-        piece = self._numbers(pieces.values)
-        self._learn()
-        keyword = self._keyword[piece]
-        text = np.repeat(np.arange(len(texts), dtype=np.int32), pieces.value_lengths().to_numpy())
-        one = np.flatnonzero(keyword >= 0)
-        several = np.flatnonzero(keyword <= _SEVERAL_KEYWORDS)
-        if not len(several):
-            return keyword[one], text[one]
-        number = _SEVERAL_KEYWORDS - keyword[several]
-        begin, size = self._sets[number], self._sets[number + 1] - self._sets[number]
-        nth = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-        members = self._members[np.repeat(begin, size) + nth]
-        return np.append(keyword[one], members), np.append(text[one], np.repeat(text[several], size))
-
-    def _numbers(self, strings: pa.StringArray) -> npt.NDArray[np.int32]:
-        """Return the number of each string; those that have none get one."""
-        encoded = strings.dictionary_encode()
-        number = np.full(len(encoded.dictionary), -1, np.int32)
-        # What is remembered is looked for in the strings, not they in it: Arrow makes a table of what it searches.
-        found = pc.index_in(self.strings, value_set=encoded.dictionary).fill_null(-1).to_numpy()
-        known = np.flatnonzero(found >= 0)
-        number[found[known]] = known
-        is_new = number < 0
-        number[is_new] = np.arange(len(self.strings), len(self.strings) + is_new.sum())
-        self.strings = pa.concat_arrays([self.strings, encoded.dictionary.filter(is_new)])
-        of_string: npt.NDArray[np.int32] = encoded.indices.to_numpy()
-        return number[of_string]
-
-    def _learn(self) -> None:
-        """Look at the pieces that are new."""
-        # Keywords that had not been pieces the last time are among them.
-        known = len(self._keyword)
-        new = self.strings.slice(known)
-        if not len(new):
-            return
-        keyword = np.arange(known, known + len(new), dtype=np.int32)
-        plain = plain_keywords(new)
-        keyword[np.asarray(pc.equal(plain, "").fill_null(False))] = _NO_KEYWORD
-        other = np.flatnonzero(pc.and_(pc.not_equal(plain, new), pc.not_equal(plain, "")).fill_null(False))
-        odd = np.flatnonzero(plain.is_null())
-        found = [keywords_of_piece(piece) for piece in _strings(new.take(odd))]
-        numbers = self._numbers(
-            pa.concat_arrays([plain.take(other), pa.array(chain.from_iterable(found), pa.string())])
-        )
-        keyword[other], members = numbers[: len(other)], numbers[len(other) :]
-        sizes = np.fromiter(map(len, found), np.int32, len(found))
-        keyword[odd[sizes == 0]] = _NO_KEYWORD
-        keyword[odd[sizes == 1]] = members[np.repeat(sizes == 1, sizes)]
-        several = sizes > 1
-        keyword[odd[several]] = _SEVERAL_KEYWORDS - (len(self._sets) - 1 + np.arange(several.sum()))
-        self._keyword = np.append(self._keyword, keyword)
-        self._sets = np.append(self._sets, self._sets[-1] + np.cumsum(sizes[several], dtype=np.int32))
-        self._members = np.append(self._members, members[np.repeat(several, sizes)])
-        hashes = keyword_hashes(_strings(self.strings.slice(len(self.shard))))
-        self.shard = np.append(self.shard, (hashes % self._shards).astype(np.int64))
-
-
 class MentionCounter:
     """Counts posts into one ``MentionBatch`` per window and shard.
 
@@ -321,7 +226,7 @@ class MentionCounter:
 
     def __init__(self, shards: int) -> None:
         self._shards = shards
-        self._lexicon = _Lexicon(shards)
+        self._lexicon = Lexicon(shards)
         self._start_afresh()
 
     def add(self, posts: CountedPosts) -> None:
@@ -362,7 +267,7 @@ class MentionCounter:
         self._keyword: list[npt.NDArray[np.int32]] = []
         self._post: list[npt.NDArray[np.int32]] = []
         if len(self._lexicon.strings) > MAX_STRINGS:
-            self._lexicon = _Lexicon(self._shards)
+            self._lexicon = Lexicon(self._shards)
 
     def _read_texts(self) -> None:
         texts = pa.concat_arrays(self._texts)

@@ -9,7 +9,7 @@ does; a run of Thai, Lao, Khmer or Burmese becomes overlapping trigrams of graph
 half). Hashtags stay whole, for their author has marked their ends.
 
 Pieces of texts repeat, so what a piece between white space stands for is remembered: here for ``tokenise``, one text at a time,
-and in ``transforms.mentions`` for the hot path. There only new pieces come here, many at once, and only those that are not
+and in ``transforms.lexicon`` for the hot path. There only new pieces come here, many at once, and only those that are not
 plain are looked at by expressions.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -88,10 +89,14 @@ _NOTHING: frozenset[str] = frozenset()
 def keywords_of_piece(piece: str) -> frozenset[str]:
     """Return the keywords that one piece of a text stands for; most often one, none for a stop word.
 
+    A piece may hold white space.
+
     >>> sorted(keywords_of_piece("(#Dance,東京都"))
     ['dance', '京都', '東京']
     """
-    tokens = (_ASCII_TOKENS if piece.isascii() else _TOKENS).findall(piece)
+    # To Python's split more is white space than to expressions: a URL ends there too.
+    parts = piece.split()
+    tokens = chain.from_iterable((_ASCII_TOKENS if part.isascii() else _TOKENS).findall(part) for part in parts)
     return _NOTHING.union(*map(keywords_of, tokens))
 
 

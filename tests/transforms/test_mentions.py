@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detection.baselines import keyword_hash
@@ -96,6 +96,7 @@ PARTS = st.sampled_from(("Dance", "dance,", "東京都", "#the", "the", "@me", "
 
 
 @given(st.lists(PARTS, max_size=30).map("".join) | st.text(st.characters(exclude_categories=["Cs"])))
+@example("http://x\x1cDance")
 def test_counting_finds_what_a_text_is_tokenised_to(text):
     assert content(count([make(1, text=text)])) == naive([make(1, text=text)])
 

@@ -1,0 +1,106 @@
+"""The memory of counting: which keywords the pieces of texts stand for.
+
+What a piece stands for is asked once, not at each mention, nor in each bundle. Arrow finds out which pieces of many texts
+are different and which are new, without an object for any of them.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detection.baselines import keyword_hashes
+from transforms.text import keywords_of_piece, plain_keywords
+
+_NO_KEYWORD: Final = -1
+_SEVERAL_KEYWORDS: Final = -2
+
+
+class Lexicon:
+    """What the pieces of texts stand for, by number.
+
+    A piece is what stands between two spaces. Other white space in a piece parts its keywords like any other sign.
+
+    Pieces and keywords are numbered together, for most keywords are pieces as well.
+
+    Args:
+        shards: number of shards.
+
+    Attributes:
+        strings: pieces and keywords, by number.
+        shard: shard of each, were it a keyword.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._shards = np.uint64(shards)
+        self.strings: pa.StringArray = pa.array([], pa.string())
+        self.shard: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        # By number of a piece: the number of its one keyword, or _NO_KEYWORD, or _SEVERAL_KEYWORDS less the number of a set.
+        self._keyword: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        # Sets of keywords: set i begins at that place of the members, and ends where the next begins.
+        self._sets: npt.NDArray[np.int32] = np.zeros(1, np.int32)
+        self._members: npt.NDArray[np.int32] = np.empty(0, np.int32)
+
+    def keywords_in(self, texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return for each keyword in each text its number, and the index of its text; some come twice."""
+        pieces = pc.split_pattern(texts, " ")
+        piece = self._numbers(pieces.values)
+        self._learn()
+        keyword = self._keyword[piece]
+        text = np.repeat(np.arange(len(texts), dtype=np.int32), pieces.value_lengths().to_numpy())
+        one = np.flatnonzero(keyword >= 0)
+        several = np.flatnonzero(keyword <= _SEVERAL_KEYWORDS)
+        if not len(several):
+            return keyword[one], text[one]
+        number = _SEVERAL_KEYWORDS - keyword[several]
+        begin, size = self._sets[number], self._sets[number + 1] - self._sets[number]
+        nth = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+        members = self._members[np.repeat(begin, size) + nth]
+        return np.append(keyword[one], members), np.append(text[one], np.repeat(text[several], size))
+
+    def _numbers(self, strings: pa.StringArray) -> npt.NDArray[np.int32]:
+        """Return the number of each string; those that have none get one."""
+        encoded = strings.dictionary_encode()
+        number = np.full(len(encoded.dictionary), -1, np.int32)
+        # What is remembered is looked for in the strings, not they in it: Arrow makes a table of what it searches.
+        found = pc.index_in(self.strings, value_set=encoded.dictionary).fill_null(-1).to_numpy()
+        known = np.flatnonzero(found >= 0)
+        number[found[known]] = known
+        is_new = number < 0
+        number[is_new] = np.arange(len(self.strings), len(self.strings) + is_new.sum())
+        self.strings = pa.concat_arrays([self.strings, encoded.dictionary.filter(is_new)])
+        of_string: npt.NDArray[np.int32] = encoded.indices.to_numpy()
+        return number[of_string]
+
+    def _learn(self) -> None:
+        """Look at the pieces that are new."""
+        # Keywords that had not been pieces the last time are among them.
+        known = len(self._keyword)
+        new = self.strings.slice(known)
+        if not len(new):
+            return
+        keyword = np.arange(known, known + len(new), dtype=np.int32)
+        plain = plain_keywords(new)
+        keyword[np.asarray(pc.equal(plain, "").fill_null(False))] = _NO_KEYWORD
+        other = np.flatnonzero(pc.and_(pc.not_equal(plain, new), pc.not_equal(plain, "")).fill_null(False))
+        odd = np.flatnonzero(plain.is_null())
+        found = list(map(keywords_of_piece, new.take(odd).to_numpy(zero_copy_only=False)))
+        numbers = self._numbers(
+            pa.concat_arrays([plain.take(other), pa.array(chain.from_iterable(found), pa.string())])
+        )
+        keyword[other], members = numbers[: len(other)], numbers[len(other) :]
+        sizes = np.fromiter(map(len, found), np.int32, len(found))
+        keyword[odd[sizes == 0]] = _NO_KEYWORD
+        keyword[odd[sizes == 1]] = members[np.repeat(sizes == 1, sizes)]
+        several = sizes > 1
+        keyword[odd[several]] = _SEVERAL_KEYWORDS - (len(self._sets) - 1 + np.arange(several.sum()))
+        self._keyword = np.append(self._keyword, keyword)
+        self._sets = np.append(self._sets, self._sets[-1] + np.cumsum(sizes[several], dtype=np.int32))
+        self._members = np.append(self._members, members[np.repeat(several, sizes)])
+        hashes = keyword_hashes(self.strings.slice(len(self.shard)).to_numpy(zero_copy_only=False))
+        self.shard = np.append(self.shard, (hashes % self._shards).astype(np.int64))
