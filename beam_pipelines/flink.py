@@ -69,7 +69,8 @@ def option(argv: Sequence[str], name: str) -> str:
 def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[str]:
     """Add to a command line what the Flink runner needs and it does not say."""
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    # Memory pools of the many threads of a worker: by default glibc keeps up to eight per core, each with its own leftovers.
+    # Memory pools of the many threads of a worker: by default glibc keeps up to eight per core, each with its own leftovers;
+    # Arrow's own pool keeps what was freed, too.
     environment = {
         "PATH": search_path,
         "PYTHONPATH": str(ROOT),

@@ -10,14 +10,39 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detection.counts import WINDOW_SECONDS
 from transforms.packing import register
-from transforms.post_id import post_ids
+from transforms.post_id import MAX_DIGITS
 from transforms.posts import CountedPost
 from transforms.text import MAX_TEXT
 
 MAX_ENGAGEMENT: Final = 2**32 - 1
+"""More is noise, and would not fit the packed batch."""
+
+
+class BadIdError(ValueError):
+    """A text that is no id of a post."""
+
+
+def _post_ids(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return ids as numbers, int64[n].
+
+    Raises:
+        BadIdError: ``is_post_id`` does not hold for all of them.
+    """
+    array = pa.array(texts, pa.string())
+    digits = pc.and_(pc.ascii_is_decimal(array), pc.less_equal(pc.binary_length(array), MAX_DIGITS))
+    if not pc.all(digits, min_count=0).as_py():
+        raise BadIdError
+    try:
+        numbers: npt.NDArray[np.int64] = array.cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise BadIdError from error  # beyond 63 bits
+    if not (numbers > 0).all():
+        raise BadIdError
+    return numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +72,7 @@ class CountedPosts:
         # By way of floats, which hold any sum and are exact up to the cap.
         engagement = np.array([post.engagement for post in posts], np.float64)
         return cls(
-            post_ids([post.item.id for post in posts]),
+            _post_ids([post.item.id for post in posts]),
             seconds - seconds % WINDOW_SECONDS,
             np.clip(engagement, 0, MAX_ENGAGEMENT).astype(np.int64),
             pa.array([(post.item.text or "")[:MAX_TEXT] for post in posts], pa.string()),

@@ -15,9 +15,8 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.metrics.metric import Metrics
 
-from transforms.counted_posts import CountedPosts
+from transforms.counted_posts import BadIdError, CountedPosts
 from transforms.dead_letters import DeadLetter, Reason
-from transforms.post_id import BadIdError
 from transforms.posts import (
     FUTURE_TOLERANCE_SECONDS,
     UNREADABLE,

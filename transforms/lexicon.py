@@ -15,10 +15,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detection.baselines import keyword_hashes
-from transforms.text import keywords_of_piece, plain_keywords
+from transforms.text import MAX_KEYWORD, STOP_WORDS, keywords_of_piece
 
 _NO_KEYWORD: Final = -1
 _SEVERAL_KEYWORDS: Final = -2
+
+
+_ASCII_STOP_WORDS: Final = pa.array(sorted(filter(str.isascii, STOP_WORDS)), pa.string())
+
+
+def plain_keywords(pieces: pa.StringArray) -> pa.StringArray:
+    """Return the keyword that each plain piece stands for, "" if it stands for none; null where a piece is not plain.
+
+    Plain are words and hashtags of ASCII letters and digits: most pieces, and told together in a twentieth of the time.
+
+    >>> plain_keywords(pa.array(["#Dance", "the", "Dance,"])).to_pylist()
+    ['dance', '', None]
+    """
+    lower = pc.ascii_lower(pieces)
+    is_tag = pc.starts_with(lower, "#")
+    word = pc.if_else(is_tag, pc.binary_replace_slice(lower, 0, 1, ""), lower)
+    length = pc.binary_length(word)
+    is_noise = pc.or_(pc.or_(pc.ascii_is_decimal(word), pc.less(length, 2)), pc.greater(length, MAX_KEYWORD))
+    is_stop_word = pc.and_not(pc.is_in(word, _ASCII_STOP_WORDS), is_tag)
+    keyword = pc.if_else(pc.or_(is_noise, is_stop_word), "", word)
+    return pc.if_else(pc.ascii_is_alnum(word), keyword, None)
 
 
 class Lexicon:
@@ -72,8 +93,9 @@ class Lexicon:
         known = np.flatnonzero(found >= 0)
         number[found[known]] = known
         is_new = number < 0
-        number[is_new] = np.arange(len(self.strings), len(self.strings) + is_new.sum())
-        self.strings = pa.concat_arrays([self.strings, encoded.dictionary.filter(is_new)])
+        if is_new.any():
+            number[is_new] = np.arange(len(self.strings), len(self.strings) + is_new.sum())
+            self.strings = pa.concat_arrays([self.strings, encoded.dictionary.filter(is_new)])
         of_string: npt.NDArray[np.int32] = encoded.indices.to_numpy()
         return number[of_string]
 

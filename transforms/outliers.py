@@ -119,11 +119,10 @@ def outliers_of(window: CountedWindow, scores: Scores, version: int, detector: s
         detector: name of the detector.
     """
     counts, found = window.counts, np.flatnonzero(scores.is_outlier).tolist()
-    if not found:
-        return []
-    words, samples = counts.words(), counts.samples()
+    samples = counts.samples() if found else []
     return [
-        _outlier(window, words[i], int(counts.mentions[i]), scores, i, samples[i], version, detector) for i in found
+        _outlier(window, counts.keywords[i].as_py(), int(counts.mentions[i]), scores, i, samples[i], version, detector)
+        for i in found
     ]
 
 

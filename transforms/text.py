@@ -20,8 +20,6 @@ import unicodedata
 from functools import lru_cache
 from itertools import chain
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import regex
 import stopwordsiso
 
@@ -39,8 +37,6 @@ STOP_WORDS: frozenset[str] = frozenset(
     unicodedata.normalize("NFKC", word).casefold() for word in stopwordsiso.stopwords(_STOP_WORD_LANGUAGES)
 )
 """Stop words of the languages that TikTok's posts are written in, normalised as keywords are."""
-
-_ASCII_STOP_WORDS = pa.array(sorted(filter(str.isascii, STOP_WORDS)), pa.string())
 
 _SKIP = r"(?i:https?://|www\.)\S+|[@＠][\w.]+|"
 _EMOJI = r"\p{RI}\p{RI}|\p{Extended_Pictographic}[\uFE0F\p{EMod}]*(?:\u200D\p{Extended_Pictographic}[\uFE0F\p{EMod}]*)*"
@@ -98,24 +94,6 @@ def keywords_of_piece(piece: str) -> frozenset[str]:
     parts = piece.split()
     tokens = chain.from_iterable((_ASCII_TOKENS if part.isascii() else _TOKENS).findall(part) for part in parts)
     return _NOTHING.union(*map(keywords_of, tokens))
-
-
-def plain_keywords(pieces: pa.StringArray) -> pa.StringArray:
-    """Return the keyword that each plain piece stands for, "" if it stands for none; null where a piece is not plain.
-
-    Plain are words and hashtags of ASCII letters and digits: most pieces, and told together in a twentieth of the time.
-
-    >>> plain_keywords(pa.array(["#Dance", "the", "Dance,"])).to_pylist()
-    ['dance', '', None]
-    """
-    lower = pc.ascii_lower(pieces)
-    is_tag = pc.starts_with(lower, "#")
-    word = pc.if_else(is_tag, pc.binary_replace_slice(lower, 0, 1, ""), lower)
-    length = pc.binary_length(word)
-    is_noise = pc.or_(pc.or_(pc.ascii_is_decimal(word), pc.less(length, 2)), pc.greater(length, MAX_KEYWORD))
-    is_stop_word = pc.and_not(pc.is_in(word, _ASCII_STOP_WORDS), is_tag)
-    keyword = pc.if_else(pc.or_(is_noise, is_stop_word), "", word)
-    return pc.if_else(pc.ascii_is_alnum(word), keyword, None)
 
 
 _remembered = lru_cache(maxsize=1 << 18)(keywords_of_piece)

@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms import lexicon
 from transforms import text as module
-from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, plain_keywords, tokenise
+from transforms.lexicon import plain_keywords
+from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, tokenise
 
 
 def test_examples_of_the_documentation():
     result = doctest.testmod(module)
     assert result.attempted >= 2
+    assert result.failed == 0
+    result = doctest.testmod(lexicon)
+    assert result.attempted >= 1
     assert result.failed == 0
 
 

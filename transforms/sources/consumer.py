@@ -170,6 +170,7 @@ class TopicReader:
         self._raise_refusal()
         for partition, run in groupby(messages, Message.partition):
             records = list(run)
+            # Most often there is none: told of all together, without a call in Python for each.
             if any(map(Message.error, records)):
                 records = list(filter(self._is_record, records))
             if records:
