@@ -24,7 +24,7 @@ from benchmarks.throughput.job import VARIANTS
 from benchmarks.throughput.peers import engine
 from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload, send
-from benchmarks.throughput.taps import Read, counted_so_far, read_so_far
+from benchmarks.throughput.taps import Read, checksum_counted, posts_counted, read_so_far
 from benchmarks.throughput.usage import Usage
 from local import evidence, reset, stack
 from local import settings as configuration
@@ -222,12 +222,12 @@ def until_counted(contender: Contender, taps: Path, posts: int, patience_seconds
         WrongCountsError: they were not in time.
     """
     deadline = time.monotonic() + patience_seconds
-    while (counted := counted_so_far(taps))[0] < posts:
+    while (counted := posts_counted(taps)) < posts:
         if time.monotonic() > deadline:
-            msg = f"{contender.name}: {counted[0]} of {posts} posts counted after {patience_seconds:.0f} s"
+            msg = f"{contender.name}: {counted} of {posts} posts counted after {patience_seconds:.0f} s"
             raise WrongCountsError(msg)
         time.sleep(0.5)
-    return counted[1]
+    return checksum_counted(taps)
 
 
 def say(line: str) -> None:

@@ -1,6 +1,6 @@
 """What a pipeline tells while it is measured: how many posts were read and when, and what was counted in the end.
 
-Each tap appends lines to a file of its own; a folder holds the files of all workers.
+A folder holds what the taps of all workers tell. They do next to nothing: what was counted is checked when the run is over.
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import apache_beam as beam
 
 from benchmarks.throughput.checksum import checksum, shown
+from transforms.mentions import MentionBatch
 from transforms.records import RawBatch
 from transforms.windows import CountedWindow, Pane
-
-
-def _append(folder: str, kind: str, name: str, line: dict[str, Any]) -> None:
-    with Path(folder, f"{kind}-{name}.ndjson").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 class _CountReadFn(beam.DoFn):
@@ -44,7 +40,8 @@ class _CountReadFn(beam.DoFn):
     def finish_bundle(self) -> None:
         if self._posts:
             line = {"began": self._began, "ended": time.time(), "posts": self._posts, "process": os.getpid()}
-            _append(self._folder, "read", self._name, line)
+            with Path(self._folder, f"read-{self._name}.ndjson").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 class _NoteCountsFn(beam.DoFn):
@@ -52,16 +49,13 @@ class _NoteCountsFn(beam.DoFn):
         self._folder = folder
         self._shards = shards
 
-    def setup(self) -> None:
-        self._name = uuid.uuid4().hex
-
     def process(self, element: CountedWindow) -> None:
         counts = element.counts
         if element.pane is not Pane.EARLY:
-            total = checksum(counts.window_start, zip(counts.words(), counts.mentions.tolist(), strict=True))
-            line = {"window": counts.window_start, "shard": element.shard, "shards": self._shards}
-            line |= {"posts": counts.posts, "checksum": total}
-            _append(self._folder, "counted", self._name, line)
+            told = _Counted(counts.window_start, element.shard, self._shards, counts.posts)
+            unfinished = Path(self._folder, f".{uuid.uuid4().hex}")
+            unfinished.write_bytes(counts.to_bytes())
+            unfinished.replace(Path(self._folder, told.file_name))
 
 
 def count_read(folder: str) -> beam.ParDo:
@@ -86,24 +80,50 @@ class Read:
 
 def read_so_far(folder: Path) -> list[Read]:
     """Return the bundles that were read, in the order of their ends."""
-    return sorted((Read(**line) for line in _lines(folder, "read")), key=lambda read: read.ended)
-
-
-def counted_so_far(folder: Path) -> tuple[int, str]:
-    """Return the posts in closed windows, as far as all shards have them, and the checksum of their counts."""
-    last: dict[tuple[int, int], tuple[int, int]] = {}
-    shards = 1
-    for line in _lines(folder, "counted"):
-        shards = line["shards"]
-        key, value = (line["window"], line["shard"]), (line["posts"], line["checksum"])
-        last[key] = max(last.get(key, value), value)
-    # Every shard of a window knows all its posts.
-    posts = sum(posts for posts, _ in last.values()) // shards
-    return posts, shown(posts, sum(total for _, total in last.values()))
-
-
-def _lines(folder: Path, kind: str) -> Iterator[dict[str, Any]]:
-    for path in folder.glob(f"{kind}-*.ndjson"):
+    reads: list[Read] = []
+    for path in folder.glob("read-*.ndjson"):
         # The last line may still be half written.
-        text = path.read_text(encoding="utf-8").rpartition("\n")[0]
-        yield from map(json.loads, text.splitlines())
+        lines = path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
+        reads += [Read(**json.loads(line)) for line in lines]
+    return sorted(reads, key=lambda read: read.ended)
+
+
+class _Counted(NamedTuple):
+    window_start: int
+    shard: int
+    shards: int
+    posts: int
+
+    @property
+    def file_name(self) -> str:
+        return ".".join(("counted", *map(str, self)))
+
+    @classmethod
+    def of(cls, path: Path) -> _Counted:
+        return cls(*map(int, path.name.split(".")[1:]))
+
+
+def posts_counted(folder: Path) -> int:
+    """Return the posts in closed windows, as far as all shards have them."""
+    last = _last_counts(folder)
+    shards = max((counted.shards for counted in last), default=1)
+    return sum(counted.posts for counted in last) // shards  # every shard of a window knows all its posts
+
+
+def checksum_counted(folder: Path) -> str:
+    """Return the checksum of the counts of closed windows."""
+    total = 0
+    for path in _last_counts(folder).values():
+        counts = MentionBatch.from_bytes(path.read_bytes())
+        total += checksum(counts.window_start, zip(counts.words(), counts.mentions.tolist(), strict=True))
+    return shown(posts_counted(folder), total)
+
+
+def _last_counts(folder: Path) -> dict[_Counted, Path]:
+    """Return where the counts of each shard's windows are that have the most posts: late posts make new ones."""
+    last: dict[tuple[int, int], tuple[_Counted, Path]] = {}
+    for path in folder.glob("counted.*"):
+        counted = _Counted.of(path)
+        place = counted.window_start, counted.shard
+        last[place] = max(last.get(place, (counted, path)), (counted, path))
+    return dict(last.values())
