@@ -15,6 +15,12 @@ from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
+FEW: Final = 32
+"""Whole counts up to this are summed term by term, several times faster than by the incomplete beta function."""
+
+CLOSE: Final = 1e-6
+"""Upper tails below this are not told as one minus such a sum: too few of their digits would be left."""
+
 FAR: Final = 1e-10
 """Upper tails below this are summed from their leading terms; the incomplete beta function loses them at 1e-300."""
 
@@ -51,6 +57,33 @@ def _far_tail_ratio(count: Floats, mean: Floats, shape: Floats) -> Floats:
     return np.asarray(total + term * last / (1 - last))
 
 
+def _tail_of_few(count: Floats, mean: Floats, shape: Floats) -> Floats:
+    """Return the upper mid-p value of whole counts up to ``FEW``, by the sum of what is below."""
+    order = np.argsort(count.astype(np.int8), kind="stable")
+    count, mean, shape = count[order], mean[order], shape[order]
+    odds = mean / (mean + shape)
+    below, at = np.zeros(len(count)), np.exp(-shape * np.log1p(mean / shape))
+    for j in range(int(count[-1])):
+        larger = slice(int(np.searchsorted(count, j, side="right")), None)
+        below[larger] += at[larger]
+        at[larger] *= (shape[larger] + j) * odds[larger] / (j + 1)
+    tail = np.empty(len(count))
+    tail[order] = 1 - below - at / 2
+    return tail
+
+
+def _surprise_by_beta(count: Floats, mean: Floats, shape: Floats) -> Floats:
+    log_at = log_pmf(count, mean, shape)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        above = special.betainc(count + 1, shape, mean / (mean + shape))
+        near = -np.log(above + 0.5 * np.exp(log_at))
+    far = (above < FAR) & (count > mean)
+    if far.any():
+        ratio = _far_tail_ratio(count[far], mean[far], shape[far])
+        near[far] = -(log_at[far] + np.log(ratio + 0.5))
+    return np.asarray(near)
+
+
 def surprise(count: Floats, mean: Floats, shape: Floats) -> Floats:
     """Return -ln of the upper mid-p value of each count, in nats, at least 0; float64[n].
 
@@ -62,15 +95,15 @@ def surprise(count: Floats, mean: Floats, shape: Floats) -> Floats:
     count = np.asarray(count, float)
     mean = np.maximum(np.asarray(mean, float), TINY_MEAN)
     shape = np.clip(np.asarray(shape, float), 1e-3, 1e7)
-    log_at = log_pmf(count, mean, shape)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        above = special.betainc(count + 1, shape, mean / (mean + shape))
-        near = -np.log(above + 0.5 * np.exp(log_at))
-    far = (above < FAR) & (count > mean)
-    if far.any():
-        ratio = _far_tail_ratio(count[far], mean[far], shape[far])
-        near[far] = -(log_at[far] + np.log(ratio + 0.5))
-    return np.asarray(np.maximum(near, 0.0))
+    tail = np.zeros(len(count))
+    few = np.flatnonzero((count <= FEW) & (count == np.floor(count)))
+    if len(few):
+        tail[few] = _tail_of_few(count[few], mean[few], shape[few])
+    found = -np.log(np.maximum(tail, CLOSE))
+    rest = np.flatnonzero(tail <= CLOSE)
+    if len(rest):
+        found[rest] = _surprise_by_beta(count[rest], mean[rest], shape[rest])
+    return np.asarray(np.maximum(found, 0.0))
 
 
 def lower_surprise(count: Floats, mean: Floats, shape: Floats) -> Floats:

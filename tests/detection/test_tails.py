@@ -26,6 +26,14 @@ def test_agrees_with_scipy(count, mean, shape):
         assert abs(found - expected) <= 0.02 + 0.001 * expected
 
 
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.001, 100), st.floats(0.1, 50)), min_size=1, max_size=20))
+def test_small_counts_are_told_closely_and_each_by_itself(cases):
+    count, mean, shape = np.array(cases, float).T
+    law = stats.nbinom(shape, shape / (shape + mean))
+    expected = -np.log(law.sf(count) + law.pmf(count) / 2)
+    np.testing.assert_allclose(surprise(count, mean, shape), expected, rtol=1e-6, atol=1e-9)
+
+
 @given(counts, means, shapes)
 def test_is_finite_and_not_negative(count, mean, shape):
     for found in (surprise(one(count), one(mean), one(shape)), lower_surprise(one(count), one(mean), one(shape))):
