@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -161,22 +160,45 @@ def _offsets(kafka: Kafka) -> list[PartitionLag]:
     Raises:
         KafkaException: Kafka did not answer in time, or refused.
     """
-    admin = AdminClient({**kafka.security, "bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
-    topic = admin.describe_topics(TopicCollection([kafka.topic]), request_timeout=SECONDS)[kafka.topic].result()
-    places = [TopicPartition(kafka.topic, partition.id) for partition in topic.partitions]
-    ends = admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=SECONDS)
-    group = ConsumerGroupTopicPartitions(kafka.group, places)
-    answer = admin.list_consumer_group_offsets([group], request_timeout=SECONDS)[kafka.group].result()
-    committed = {place.partition: place.offset for place in answer.topic_partitions or []}
+    # A consumer that joins no group. An admin client could ask all this too; but while the group's coordinator is not at
+    # hand, as after the start of a broker, librdkafka 2.16 follows a null pointer there, and the process is gone.
+    consumer = Consumer(
+        {**kafka.security, "bootstrap.servers": kafka.bootstrap_servers, "group.id": kafka.group, "log_level": 0}
+    )
+    try:
+        topic = consumer.list_topics(kafka.topic, timeout=SECONDS).topics[kafka.topic]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        partitions = sorted(topic.partitions)
+        # Asked for the time "end", Kafka tells the offset of the next record.
+        ends = consumer.offsets_for_times(_places(kafka.topic, partitions, OFFSET_END), timeout=SECONDS)
+        committed = consumer.committed(_places(kafka.topic, partitions), timeout=SECONDS)
+        end_of, committed_of = (
+            {place.partition: place.offset for place in _told(places)} for places in (ends, committed)
+        )
+    finally:
+        consumer.close()
     return [
         PartitionLag(
-            partition=place.partition,
-            end=ends[place].result().offset,
+            partition=partition,
+            end=end_of[partition],
             # Negative offsets stand for "none".
-            committed=offset if (offset := committed.get(place.partition, -1)) >= 0 else None,
+            committed=offset if (offset := committed_of[partition]) >= 0 else None,
         )
-        for place in places
+        for partition in partitions
     ]
+
+
+def _places(topic: str, partitions: Sequence[int], offset: int = OFFSET_INVALID) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, offset) for partition in partitions]
+
+
+def _told(places: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """Return what Kafka tells of partitions, or raise what is wrong with one of them."""
+    for place in places:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return places
 
 
 def _advice(error: KafkaException, kafka: Kafka) -> str:
