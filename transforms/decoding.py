@@ -19,6 +19,7 @@ from transforms.counted_posts import BadIdError, CountedPosts
 from transforms.dead_letters import DeadLetter, Reason
 from transforms.posts import (
     FUTURE_TOLERANCE_SECONDS,
+    LAST_SECOND,
     UNREADABLE,
     CountedPost,
     Rejected,
@@ -75,7 +76,7 @@ def _are_in_time(posts: Sequence[CountedPost], timestamps_ms: Sequence[int]) -> 
     """Tell whether ``check`` would find nothing wrong with the time of any post."""
     seconds = np.array([post.time_stamp for post in posts], np.float64)
     ahead = seconds - np.array(timestamps_ms, np.int64) / 1000
-    return bool(((seconds > 0) & (ahead <= FUTURE_TOLERANCE_SECONDS)).all())
+    return bool(((seconds > 0) & (ahead <= FUTURE_TOLERANCE_SECONDS) & (seconds <= LAST_SECOND)).all())
 
 
 class _DecodePostsFn(beam.DoFn):

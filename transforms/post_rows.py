@@ -10,6 +10,9 @@ from transforms.posts import LAST_SECOND, Post
 from transforms.readable import hashtag, readable
 from transforms.text import tokenise
 
+MAX_NAME: Final = 256
+"""Characters of names and ids that tables have as keys, the rest is cut off: an index of Postgres takes 2,704 bytes."""
+
 
 def post_row(post: Post, challenges: Sequence[str], dropped: Collection[str]) -> str:
     """Return a line of COPY for the columns ``POST_COLUMNS``.
@@ -46,13 +49,17 @@ POST_COLUMNS: Final = (
 
 def challenges_of(post: Post, dropped: Collection[str]) -> list[str]:
     """Return the distinct names of a post's challenges that say something."""
-    names = dict.fromkeys([challenge.challenge_name for challenge in post.challenges or ()])
+    names = dict.fromkeys([_cut(challenge.challenge_name) for challenge in post.challenges or ()])
     return [name for name in names if name and hashtag(name) not in dropped]
 
 
 def music_id(post: Post) -> str | None:
     """Return the id of a post's sound."""
-    return post.item.music_id or (post.music.music_id if post.music else None)
+    return _cut(post.item.music_id or (post.music.music_id if post.music else None))
+
+
+def _cut(name: str | None) -> str | None:
+    return name[:MAX_NAME] if name else name
 
 
 def _engagement(post: Post) -> int:
@@ -117,4 +124,5 @@ class _Sound:
         self.engagement += engagement
         if post.music is not None and post.music.music_name and post.time_stamp >= self.newest:
             # A sound can be renamed; the newest post that names it is right.
-            self.name, self.artist, self.newest = post.music.music_name, post.music.author_name, post.time_stamp
+            self.name, self.artist = post.music.music_name, _cut(post.music.author_name)
+            self.newest = post.time_stamp

@@ -27,8 +27,8 @@ NEVER_AHEAD_MS = 2**52
 LAST_SECOND = 253_402_300_799
 """End of the year 9999, epoch seconds: a later time has no date."""
 
-MAX_COUNT = 2**62
-"""Larger counts are noise, and three of them would not fit the columns of their sum; smaller than its negative, too."""
+MAX_COUNT = 2**32 - 1
+"""Larger counts are noise, as are those below its negative; all posts of a day can have it before a 64-bit sum is full."""
 
 Count = Annotated[int, msgspec.Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
 
@@ -198,6 +198,8 @@ def check(post: CountedPost, timestamp_ms: int) -> None:
         raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp is not a positive number of seconds: {post.time_stamp}")
     if ahead > FUTURE_TOLERANCE_SECONDS:
         raise Rejected(Reason.FUTURE_TIME_STAMP, f"time_stamp lies {ahead:.12g} s ahead of the record's own timestamp")
+    if post.time_stamp > LAST_SECOND:
+        raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp lies beyond the year 9999; is it in seconds? {post.time_stamp}")
 
 
 def decode_leniently(raw: bytes) -> Post:

@@ -109,7 +109,8 @@ def keywords_of(token: str) -> frozenset[str]:
         return _NOTHING
     if _IS_EMOJI.fullmatch(token):
         emoji = _EMOJI_VARIANTS.sub("", token)
-        return _NOTHING if emoji in _NOT_EMOJI else frozenset((emoji,))
+        # Joiners chain any number of signs into one.
+        return _NOTHING if emoji in _NOT_EMOJI or len(emoji) > MAX_KEYWORD else frozenset((emoji,))
     word = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", token).casefold()).translate(_PLAIN)
     if word.startswith("#"):
         tag = word.strip("#_")

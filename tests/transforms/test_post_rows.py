@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.post_rows import POST_COLUMNS, DailyTally, challenges_of, post_row
+from transforms.post_rows import MAX_NAME, POST_COLUMNS, DailyTally, challenges_of, post_row
 from transforms.posts import MAX_COUNT, Author, Challenge, Item, Music, Post
 
 
@@ -58,6 +58,16 @@ def test_a_challenge_counts_once_per_post_and_boilerplate_not_at_all():
         Challenge("5", ""),
     ]
     assert challenges_of(Post(Item("1"), 1.0, challenges=names), {"fyp"}) == ["Salsa"]
+
+
+def test_names_are_cut_to_what_an_index_takes():
+    long = "x" * (MAX_NAME + 1)
+    named = Post(Item("1", music_id=long), 1.0, challenges=[Challenge("1", long), Challenge("2", long + "y")])
+    assert challenges_of(named, ()) == [long[:-1]]
+    assert row(named)["music_id"] == long[:-1]
+    tally = DailyTally()
+    tally.add(Post(Item("1"), 1.0, music=Music(long, "Song", long)), [])
+    assert list(tally.music_rows("D")) == [f"D\t{long[:-1]}\tSong\t{long[:-1]}\t1.0\t1\t0\n"]
 
 
 def test_a_day_adds_up():

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.counted_posts import CountedPosts
+from transforms.decoding import decode_batch
 from transforms.dead_letters import Reason
 from transforms.mentions import MentionCounter
 from transforms.post_id import MAX_POST_ID
@@ -18,10 +19,13 @@ from transforms.post_rows import POST_COLUMNS, post_row
 from transforms.posts import (
     FUTURE_TOLERANCE_SECONDS,
     MAX_COUNT,
+    NEVER_AHEAD_MS,
     Post,
     Rejected,
+    decode_counted,
     decode_post,
 )
+from transforms.records import RawBatch
 
 NOW = 1_600_000_000
 WHOLE = {
@@ -132,6 +136,14 @@ def test_every_reason_is_tested():
 @pytest.mark.parametrize("count", [10**30, 10**400, str(10**18 * 9)])
 def test_a_count_beyond_any_sense_is_held_within_what_columns_hold(count):
     assert decode(post({"diggCount": count})).item.digg_count == MAX_COUNT
+
+
+def test_milliseconds_are_no_seconds_whatever_the_record_says():
+    with pytest.raises(Rejected, match="is it in seconds") as rejected:
+        decode_counted(json.dumps(post(time_stamp=NOW * 1000)).encode(), NEVER_AHEAD_MS)
+    assert rejected.value.reason is Reason.BAD_TIME_STAMP
+    late = RawBatch("t", 0, 0, [NEVER_AHEAD_MS], [json.dumps(post(time_stamp=NOW * 1000)).encode()])
+    assert [letter.reason for letter in decode_batch(late).dead] == [Reason.BAD_TIME_STAMP]
 
 
 def test_future_within_tolerance_and_any_past_are_taken():
