@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import apache_beam as beam
+import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from beam_pipelines import flink
 from beam_pipelines.job_server import EMBEDDED, JobServer
@@ -20,6 +24,34 @@ _DIRECT = {
     "direct_num_workers": "0",  # as many as there are cores
     "default_sdk_harness_log_level": "ERROR",  # its workers tell at length how they start and end
 }
+
+
+class _LoopbackGrpc:
+    """The module ``grpc``, but its servers take "every interface" for loopback."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(grpc, name)
+
+    @staticmethod
+    def server(*arguments: Any, **options: Any) -> Any:
+        server = grpc.server(*arguments, **options)
+        add_port = server.add_insecure_port
+        server.add_insecure_port = lambda address: add_port(address.replace("[::]", "localhost"))
+        return server
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """While the context lasts, Beam's DirectRunner opens the ports for its worker processes on loopback alone.
+
+    By itself it opens them on every interface, without a login: raw posts pass through them, and who reaches the control
+    port is taken for a worker. It has no option for the address; its workers ask for "localhost" anyway.
+    """
+    worker_handlers.grpc = local_job_service.grpc = _LoopbackGrpc()
+    try:
+        yield
+    finally:
+        worker_handlers.grpc = local_job_service.grpc = grpc
 
 
 class BatchRunner:
@@ -63,9 +95,10 @@ class BatchRunner:
             options.view_as(PortableOptions).job_endpoint = self._server.job_endpoint
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
-        result = pipeline.run()
-        try:
-            result.wait_until_finish()
-        except KeyboardInterrupt:
-            result.cancel()
-            raise
+        with on_loopback():
+            result = pipeline.run()
+            try:
+                result.wait_until_finish()
+            except KeyboardInterrupt:
+                result.cancel()
+                raise
