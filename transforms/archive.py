@@ -138,7 +138,7 @@ class Archiver:
 
     def _url(self, hour: int, run: RawBatch, kind: str) -> str:
         at = datetime.fromtimestamp(hour * 3600, UTC)
-        topic = re.sub(r"[^\w.]", "_", PurePosixPath(run.topic).name)
+        topic = re.sub(r"[^\w.-]", "_", PurePosixPath(run.topic).name)
         return f"{self._prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/{topic}-{run.partition}-{run.first_offset:020d}{kind}"
 
 

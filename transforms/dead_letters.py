@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+MAX_MESSAGE = 1_000_000
+"""Bytes of a dead letter in a topic; brokers and producers refuse a little more than a megabyte unless they are told otherwise."""
+
 
 class Reason(StrEnum):
     """Why a record could not be used; a label of metrics and tables, so names are stable."""
@@ -56,3 +59,15 @@ class DeadLetter(NamedTuple):
             del fields["raw"]
             fields["raw_base64"] = base64.b64encode(self.raw).decode()
         return msgspec.json.encode(fields)
+
+    def to_message(self) -> bytes:
+        """Return it as for a topic: like ``to_json``, but ``raw_bytes``, their number, where the bytes make it too large.
+
+        In JSON a record takes up to six times its room.
+        """
+        message = self.to_json()
+        if len(message) <= MAX_MESSAGE:
+            return message
+        fields: dict[str, object] = self._asdict()
+        del fields["raw"]
+        return msgspec.json.encode({**fields, "raw_bytes": len(self.raw)})

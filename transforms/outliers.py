@@ -76,6 +76,10 @@ class Outlier(NamedTuple):
         fields["sample_posts"] = [str(post_id) for post_id in self.sample_posts]
         return msgspec.json.encode(fields)
 
+    def to_message(self) -> bytes:
+        """Return it as for a topic."""
+        return self.to_json()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredWindow:

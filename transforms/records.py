@@ -6,14 +6,28 @@ nothing but the work itself is paid per post.
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import msgspec
 
 from transforms.packing import register
+from transforms.posts import FUTURE_TOLERANCE_SECONDS
 
 MAX_BATCH = 2_000
 """Posts in a batch: about 6 MB of raw JSON."""
+
+
+def believable(timestamps_ms: list[int]) -> list[int]:
+    """Return timestamps of records that can be true: Kafka takes any from a producer, also such as have no date.
+
+    What lies before 1970 becomes its beginning; what lies further ahead of the clock than a post may, the clock.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    latest = now_ms + FUTURE_TOLERANCE_SECONDS * 1000
+    if min(timestamps_ms) >= 0 and max(timestamps_ms) <= latest:
+        return timestamps_ms
+    return [max(at_ms, 0) if at_ms <= latest else now_ms for at_ms in timestamps_ms]
 
 
 class RawBatch(NamedTuple):
@@ -23,7 +37,8 @@ class RawBatch(NamedTuple):
         topic: Kafka topic, or the path of a file.
         partition: Kafka partition; 0 for a file.
         first_offset: offset of the first record in the partition; line number, from 0, in a file.
-        timestamps_ms: event time of each record as the source gives it, milliseconds since the epoch; drives the watermark.
+        timestamps_ms: event time of each record as the source gives it, as far as it is ``believable``, milliseconds since
+            the epoch; drives the watermark.
         values: the exact bytes of each record; empty for a Kafka tombstone.
     """
 

@@ -208,7 +208,7 @@ class _WriteToTopicFn(beam.DoFn):
 
     def process(self, element: list[Any]) -> None:
         for message in element:
-            self._sent.append(self._producer.send(self._topic, message.to_json(), key=message.key.encode()))
+            self._sent.append(self._producer.send(self._topic, message.to_message(), key=message.key.encode()))
 
     def finish_bundle(self) -> None:
         self._producer.flush()

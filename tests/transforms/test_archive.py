@@ -145,7 +145,7 @@ def test_a_time_stamp_in_the_future_names_no_folder_there(tmp_path):
 def test_partitions_and_topics_are_apart(tmp_path):
     store(tmp_path, batch(0, [b"a"]), batch(0, [b"b"], partition=1), batch(0, [b"c"], topic="x/other-topic"))
     assert [(r.topic, r.partition, r.values) for r in runs_in(tmp_path)] == [
-        ("other_topic", 0, [b"c"]),
+        ("other-topic", 0, [b"c"]),
         ("posts", 0, [b"a"]),
         ("posts", 1, [b"b"]),
     ]

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.counted_posts import CountedPosts
-from transforms.decoding import decode_batch
 from transforms.dead_letters import Reason
+from transforms.decoding import decode_batch
 from transforms.mentions import MentionCounter
 from transforms.post_id import MAX_POST_ID
 from transforms.post_rows import POST_COLUMNS, post_row

@@ -15,7 +15,7 @@ from itertools import groupby
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from transforms.records import MAX_BATCH, RawBatch
+from transforms.records import MAX_BATCH, RawBatch, believable
 from transforms.sources.event_time import EventTime
 from transforms.sources.positions import Claim
 from transforms.sources.security import librdkafka_settings
@@ -277,6 +277,6 @@ def _batch(topic: str, partition: int, first_offset: int, records: Sequence[Mess
         topic,
         partition,
         first_offset,
-        [timestamp_ms for _, timestamp_ms in map(Message.timestamp, records)],
+        believable([timestamp_ms for _, timestamp_ms in map(Message.timestamp, records)]),
         [value or b"" for value in map(Message.value, records)],
     )

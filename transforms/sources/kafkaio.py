@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.io.kafka import ReadFromKafka
 from apache_beam.transforms.external import ImplicitSchemaPayloadBuilder
 
-from transforms.records import RawBatch
+from transforms.records import RawBatch, believable
 
 PACK_RECORDS = "tiktok:transform:pack_records:v1"
 """The name of ``PackRecords`` (flink-conf/job-server), by which the expansion service knows it."""
@@ -23,7 +23,8 @@ MAX_PACKED = 500
 
 def unpack(packed: bytes) -> RawBatch:
     """Unpack a batch of ``PackRecords``; a function, for Beam would pickle the bound method with all that it needs."""
-    return RawBatch.from_bytes(packed)
+    batch = RawBatch.from_bytes(packed)
+    return batch._replace(timestamps_ms=believable(batch.timestamps_ms))
 
 
 @dataclass
