@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -49,8 +50,13 @@ def encode(lines: Iterable[str]) -> bytes:
 
 @lru_cache(maxsize=1 << 14)  # posts of a day share their seconds
 def time_of(seconds: float) -> str:
-    """Return a time, given in epoch seconds, as Postgres takes it, to the microsecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")
+    """Return a time, given in epoch seconds, as Postgres takes it, to the microsecond.
+
+    Rounding never reaches the next second: with it a post at the end of a day would leave the day that it was found in.
+    """
+    whole = math.floor(seconds)
+    microsecond = min(round((seconds - whole) * 1e6), 999_999)
+    return datetime.fromtimestamp(whole, UTC).replace(microsecond=microsecond).isoformat(" ")
 
 
 def day_start(day: date) -> str:

@@ -30,5 +30,8 @@ def test_half_a_surrogate_pair_does_not_stop_a_copy():
 
 
 def test_times():
+    assert time_of(1_600_000_000) == "2020-09-13 12:26:40+00:00"
     assert time_of(1_600_000_000.25) == "2020-09-13 12:26:40.250000+00:00"
+    assert time_of(1_600_000_000.123) == "2020-09-13 12:26:40.123000+00:00"
+    assert time_of(1_606_262_399.9999998) == "2020-11-24 23:59:59.999999+00:00"  # not the 25th
     assert day_start(date(2020, 9, 13)) == "2020-09-13 00:00:00+00"
