@@ -32,13 +32,13 @@ from beam_pipelines.flink import TERMINAL_STATES, Cluster
 from feed.files import read_lines
 from local import accounting, reset, stack, web
 from local import settings as configuration
+from local.demo_data import JOB, NOTHING, Notes, strangers
 from local.settings import ROOT, Settings, StackError
 from programs.errors import UserError
 from transforms.posts import NEVER_AHEAD_MS, Rejected, decode_counted
 
 FOLDER = ROOT / "build" / "demo"
 REPORT = ROOT / "build" / "demo.json"
-JOB = "tiktok-stream"
 HISTORY_DAYS = 14
 PATIENCE_SECONDS = 90
 
@@ -57,8 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = configuration.load(create=True)
         os.environ.update(settings.environment)
         stack.up(settings, console.print)
-        _start_afresh(settings, options.reset, console)
-        return _run(settings, options, console)
+        notes = Notes(settings)
+        _start_afresh(settings, notes, options.reset, console)
+        try:
+            return _run(settings, notes, options, console)
+        finally:
+            notes.end()
     except (StackError, UserError, subprocess.CalledProcessError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
@@ -67,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+def _run(settings: Settings, notes: Notes, options: argparse.Namespace, console: Console) -> int:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    notes.begin(yesterday)
     FOLDER.mkdir(parents=True, exist_ok=True)
     day, truth = FOLDER / "day.ndjson.zst", FOLDER / "truth.ndjson"
     counts, totals = FOLDER / "counts.csv.gz", FOLDER / "totals.csv.gz"
@@ -84,6 +89,7 @@ def _run(settings: Settings, options: argparse.Namespace, console: Console) -> i
     # The topic is filled before the job starts: the watermark of an idle topic follows the clock, and would leave the
     # rest of a day that is long over behind.
     _step(console, "sending the day's posts to Kafka")
+    notes.expect(sum(1 for _ in read_lines([str(day)])))
     _python("feed.produce", str(day), "--send_unreadable")
     _step(console, "starting the stream on Flink")
     _python(
@@ -101,7 +107,7 @@ def _run(settings: Settings, options: argparse.Namespace, console: Console) -> i
     _step(console, "comparing the stream's counts with the batch's")
     report["parity"] = _parity(connection, yesterday)
     _step(console, "sending posts as if posted now: the running stream judges them by the new baselines")
-    report["judged_by_new_baselines"] = _live(connection, day, console)
+    report["judged_by_new_baselines"] = _live(connection, notes, day, console)
     report["dashboard"] = web.up(settings, console.print)
     report["seconds"] = round(time.monotonic() - began, 1)
     REPORT.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
@@ -121,7 +127,7 @@ def _parity(connection: Any, day: date) -> dict[str, int]:
         return dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
 
 
-def _live(connection: Any, day: Path, console: Console) -> list[dict[str, Any]]:
+def _live(connection: Any, notes: Notes, day: Path, console: Console) -> list[dict[str, Any]]:
     """Send the posts of the day's strongest window again, as if posted now, and wait for what the stream says of them.
 
     Returns:
@@ -138,11 +144,14 @@ def _live(connection: Any, day: Path, console: Console) -> list[dict[str, Any]]:
     if strongest is None:
         return []
     live = FOLDER / "live.ndjson"
+    posts = 0
     with live.open("wb") as file:
         for line in read_lines([str(day)]):
             with suppress(Rejected):
                 if decode_counted(line, NEVER_AHEAD_MS).window_start == strongest[0]:
                     file.write(line + b"\n")
+                    posts += 1
+    notes.expect(posts)
     began = datetime.now(UTC) - timedelta(minutes=15)
     _python("feed.produce", str(live), "--time", "now")
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -174,26 +183,24 @@ def _python(module: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=True)
 
 
-def _start_afresh(settings: Settings, force: bool, console: Console) -> None:
-    """Empty tables, topics and lake, if what is there came from a demo.
+def _start_afresh(settings: Settings, notes: Notes, force: bool, console: Console) -> None:
+    """Empty tables, topics and lake, if all that is there came from a demo.
 
     Raises:
         StackError: other data are there.
     """
-    marker = settings.stack_dir / "demo"
-    connection = psycopg2.connect("")
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM window_totals) OR EXISTS (SELECT FROM baseline_versions)")
-        used = cursor.fetchone()[0]
-    if used and not (marker.exists() or force):
+    note = notes.read()
+    found = strangers(settings, note)
+    if found and not force:
         message = (
-            "the stack holds data that no demo put there: keep them, or remove them with `python -m local.demo --reset`"
+            f"the stack holds data that no demo put there ({'; '.join(found)}): "
+            "keep them, or remove them with `python -m local.demo --reset`"
         )
         raise StackError(message)
-    marker.touch()
-    if not used:
+    if note == NOTHING and not found:
         return
-    _step(console, "removing what an earlier demo left")
+    # The note stays as it is until all is gone: it also tells the rest of a removal that was interrupted.
+    _step(console, "removing what is there" if found else "removing what an earlier demo left")
     reset.cancel_jobs(settings, JOB)
     reset.empty(settings)
 
