@@ -6,8 +6,8 @@
 
 Fills posts, keyword_windows, window_totals, keyword_daily, challenge_daily, music_daily and dead_letters of the day. They
 change all at once: a run that fails, or is stopped, leaves the day as it was, and a run that is repeated gives the same
-rows. Posts that came too late for the stream are found in the hours after the day; of posts that came twice the latest
-counts. Addresses and secrets come from the environment or `.env`: PGHOST …, AWS_…, LAKE.
+rows. Posts that came too late for the stream are found in the hours after the day, posts that ran ahead in the hour before
+it; of posts that came twice the latest counts. Addresses and secrets come from the environment or `.env`: PGHOST …, AWS_…, LAKE.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
@@ -38,11 +38,12 @@ from beam_pipelines.parse_options import ParseConfig, ParseOptions
 from programs.errors import UserError, start
 from programs.postgres import connect
 from transforms import lake, readable
+from transforms.archive import NO_TIMESTAMP
 from transforms.counted_posts import CountedPosts
 from transforms.daily import Part, ReadParts, StageUncounted, StageWindows
 from transforms.mentions import CountMentions
 from transforms.staging import ParseRun
-from transforms.survey import DEAD, DUPLICATE, HOUR_MASK, SurveyArchive, SurveyedObject, read_survey
+from transforms.survey import DEAD, DUPLICATE, ELSEWHERE, HOUR_MASK, SurveyArchive, SurveyedObject, read_survey
 from transforms.windows import CountedWindow, MergePanes, WindowMentions
 
 HOURS = 24
@@ -50,12 +51,32 @@ PROGRESS_SECONDS = 5
 
 
 def objects_of(prefix: str, day: date, late_hours: int) -> list[str]:
-    """Return the addresses of the objects that may hold posts of a day: its own, and those of some hours after it."""
-    after = day + timedelta(days=1)
-    found = list(lake.find(f"{prefix}/raw/dt={day}/"))
+    """Return the addresses of the objects that may hold posts of a day: its own, and those of the hours around it.
+
+    Late posts lie in the hours after the day. In the hour before it lie those of its first minutes that ran ahead: an
+    object has the hour of its records' own timestamps, and a ``time_stamp`` may be 15 minutes later.
+    """
+    before, after = day - timedelta(days=1), day + timedelta(days=1)
+    found = list(lake.find(f"{prefix}/raw/dt={before}/hh=23/"))
+    found += lake.find(f"{prefix}/raw/dt={day}/")
     for hour in range(late_hours):
         found += lake.find(f"{prefix}/raw/dt={after}/hh={hour:02d}/")
     return found
+
+
+def without_foreign_dead(survey: Iterable[SurveyedObject], day: date) -> list[SurveyedObject]:
+    """Leave dead letters that have no timestamp to the day in whose folder they lie.
+
+    The survey takes them for its own day's, whichever that is; the objects around a day are read for its neighbours too.
+    """
+    kept = []
+    for found in survey:
+        if found.newest_ms == NO_TIMESTAMP and f"/dt={day}/" not in found.url:
+            codes = found.coded()
+            elsewhere = np.where(codes & DEAD, np.uint8(ELSEWHERE), codes)
+            found = msgspec.structs.replace(found, codes=elsewhere.tobytes())  # noqa: PLW2901
+        kept.append(found)
+    return kept
 
 
 def slices(survey: Sequence[SurveyedObject], most_posts: int) -> list[tuple[int, int]]:
@@ -173,7 +194,7 @@ def _survey(runner: BatchRunner, run: ParseRun, day: date, config: ParseConfig) 
         lambda pipeline: pipeline | "Objects" >> beam.Create(urls) | "SurveyArchive" >> SurveyArchive(day_start, output)
     )
     try:
-        return read_survey(output)
+        return without_foreign_dead(read_survey(output), day)
     finally:
         lake.remove(output)
 

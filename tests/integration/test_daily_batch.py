@@ -139,6 +139,27 @@ def test_late_posts_are_found_in_the_next_hours_and_the_day_ends_at_midnight_utc
     assert query("SELECT keyword FROM keyword_daily WHERE date = %s", day + timedelta(days=1)) == [("gamma",)]
 
 
+def test_posts_that_ran_ahead_over_midnight_are_found_in_the_hour_before_and_are_of_one_day():
+    day, prefix = date(2005, 1, 14), lake_of("ahead")
+    midnight = start_of(day)
+    lines = [
+        (midnight - 300, raw_post(1, midnight - 300, "alpha")),
+        (midnight - 2, b"{"),
+        (midnight - 1, raw_post(2, midnight + 600, "omega")),
+    ]
+    archive(prefix, "ahead", lines)
+    archive(prefix, "ahead", [(midnight + 1, raw_post(3, midnight + 1, "gamma"))], first=3)
+    assert run_parse(prefix, f"--from={day - timedelta(days=1)}", f"--to={day}") == 0
+    counted = query(
+        "SELECT date, keyword FROM keyword_daily WHERE date IN (%s, %s) ORDER BY 1, 2", day - timedelta(days=1), day
+    )
+    assert counted == [(day - timedelta(days=1), "alpha"), (day, "gamma"), (day, "omega")]
+    assert [snapshot(day + timedelta(days=i))["parsed_days"] for i in (-1, 0)] == [
+        [(1, 0, 0, 1, 1, [])],
+        [(2, 0, 0, 0, 2, [])],
+    ]
+
+
 def test_a_post_that_came_again_in_another_hour_counts_once_where_it_is_newest():
     day, prefix = date(2005, 1, 6), lake_of("again")
     t = start_of(day)
