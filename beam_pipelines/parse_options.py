@@ -97,7 +97,11 @@ class ParseConfig:
             (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
             (config.slice_posts > 0, "--slice_posts: expected at least 1"),
             (config.shards > 0, "--shards: expected at least 1"),
-            (all(d <= today for d in days), f"the day {days[-1]} has not begun yet (UTC)"),
+            # The batch takes the place of the stream: of a day that goes on it would close windows that are to come.
+            (
+                days[-1] < today,
+                f"the day {days[-1]} is not over yet (UTC); the last one that is: {today - timedelta(days=1)}",
+            ),
         )
         for holds, message in checks:
             if not holds:
