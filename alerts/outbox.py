@@ -216,7 +216,7 @@ def silence(cursor: Any) -> None:
 
 
 def bundle(connection: Any, channel: str, held: Sequence[str], above: int) -> None:
-    """Make a digest of what is due and was not tried yet, if that is more than so many messages.
+    """Make digests of what is due and was not tried yet, if that is more than so many messages.
 
     Args:
         connection: to Postgres.
@@ -224,8 +224,12 @@ def bundle(connection: Any, channel: str, held: Sequence[str], above: int) -> No
         held: severities that are not to be sent now.
         above: so many are sent one by one.
     """
+    values = {"channel": channel, "held": list(held), "above": above, "most": MOST_IN_DIGEST}
     with connection, connection.cursor() as cursor:
-        cursor.execute(_BUNDLE, {"channel": channel, "held": list(held), "above": above, "most": MOST_IN_DIGEST})
+        bundled = MOST_IN_DIGEST
+        while bundled == MOST_IN_DIGEST:  # one that is full may have left some
+            cursor.execute(_BUNDLE, values)
+            bundled = cursor.rowcount
 
 
 def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: float) -> Message | Digest | None:

@@ -75,10 +75,11 @@ def enqueue(settings: Settings, connection: Any) -> None:
 
 def deliver_due(settings: Settings, channel: Channel, stop: threading.Event, connection: Any) -> None:
     """Deliver what is due on a channel, until nothing is or ``stop`` is set; a flood as one message."""
-    if settings.digest_above:
-        outbox.bundle(connection, channel.name, settings.held(datetime.now(UTC)), settings.digest_above)
     while not stop.is_set():
-        message = outbox.claim(connection, channel.name, settings.held(datetime.now(UTC)), settings.lease_seconds)
+        held = settings.held(datetime.now(UTC))
+        if settings.digest_above:  # each time: a flood may come while this loop sends, or be what follows of a digest
+            outbox.bundle(connection, channel.name, held, settings.digest_above)
+        message = outbox.claim(connection, channel.name, held, settings.lease_seconds)
         if message is None:
             return
         _attempt(settings, channel, connection, message)

@@ -283,6 +283,16 @@ def test_a_flood_is_one_message_the_most_severe_first(database: Database, connec
     assert states == [("sent", 1)]
 
 
+def test_a_flood_of_more_than_one_digest_takes_is_several(
+    database: Database, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_IN_DIGEST", 5)
+    flood(database, connection, 14)
+    sizes = [len(told(claimed_digest(connection))) for _ in range(3)]
+    assert sizes == [5, 5, 4]
+    assert claim(connection) is None
+
+
 def test_a_digest_is_tried_again_as_it_was_but_for_what_is_muted_since(database: Database, connection: Any) -> None:
     numbers = flood(database, connection, 4)
     first = claimed_digest(connection)

@@ -241,6 +241,29 @@ def test_a_flood_reaches_people_as_one_message(
     assert "digest of 30 messages to webhook: sent" in "".join((tmp_path / f"log{i}").read_text() for i in range(2))
 
 
+def test_what_follows_of_a_flood_is_one_message_too(
+    commands: Commands, database: Database, receiver: Receiver, tmp_path: Path
+) -> None:
+    commands.run("run", "--once")
+    for i in range(30):
+        database.incident(f"keyword{i}")
+    arrived, release = threading.Event(), threading.Event()
+
+    def hold(_: Received) -> tuple[int, dict[str, str]]:
+        arrived.set()
+        release.wait(60)
+        return 200, {}
+
+    receiver.answer = hold
+    commands.start(tmp_path / "log")
+    assert arrived.wait(60)
+    database.run("UPDATE incidents SET status = 'confirmed', updated_at = clock_timestamp()")
+    wait_for(lambda: len(database.messages()) == 60)  # the updates wait for the digest, which is under way
+    release.set()
+    wait_for(lambda: Counter(state for _, _, state, _ in database.messages()) == {"sent": 60})
+    assert types(receiver) == ["digest", "digest"]
+
+
 def test_a_channel_that_hangs_holds_up_no_other(
     commands: Commands, database: Database, receiver: Receiver, start_mail_server: StartMailServer, tmp_path: Path
 ) -> None:
