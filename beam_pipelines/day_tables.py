@@ -138,6 +138,7 @@ DELETE FROM common_hashtags WHERE date = %(day)s;
 """
 
 # The stream writes keyword_windows before window_totals; in that order here too, so that neither waits for the other.
+# Of a window that it never closed the stream may have told early (pane 0): that is no count, and its keywords have none.
 _SWAP = """
 SELECT swap_day(%(day)s);
 INSERT INTO window_totals AS old (window_start, posts, pane)
@@ -145,7 +146,7 @@ INSERT INTO window_totals AS old (window_start, posts, pane)
     FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '15 minutes', interval '15 minutes') AS window_start
     LEFT JOIN staged_totals staged USING (window_start)
     ON CONFLICT (window_start) DO UPDATE SET posts = excluded.posts, pane = excluded.pane,
-        streamed = CASE WHEN old.pane < 3 THEN old.posts ELSE old.streamed END;
+        streamed = CASE WHEN old.pane IN (1, 2) THEN old.posts WHEN old.pane = 0 THEN NULL ELSE old.streamed END;
 INSERT INTO parsed_days (date, posts, duplicates, late_posts, dead_letters, objects, broken_objects, seconds)
     VALUES (
         %(day)s, (SELECT coalesce(sum(posts), 0) FROM staged_totals WHERE date = %(day)s), %(duplicates)s,

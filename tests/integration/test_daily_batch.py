@@ -345,6 +345,17 @@ def test_the_stream_and_the_batch_are_compared_and_each_difference_has_a_cause(c
     connection.close()
 
 
+def test_a_window_that_the_stream_told_only_early_is_missing():
+    day, prefix = date(2005, 1, 22), lake_of("early")
+    t = start_of(day)
+    archive(prefix, "early", [(t + i, raw_post(i + 1, t + i, "salsa")) for i in range(3)])
+    insert = "INSERT INTO window_totals (window_start, posts, pane) VALUES (to_timestamp(%s), 2, 0) RETURNING 1"
+    query(insert, t)
+    run_parse(prefix, f"--date={day}")
+    assert parity.run([f"--date={day}"]) == 0
+    assert query("SELECT missing, unexplained FROM parity_days WHERE date = %s", day) == [(2, 0)]
+
+
 def test_parity_of_a_day_that_was_not_parsed_says_what_to_do():
     with pytest.raises(UserError, match=r"beam_pipelines\.parse --date 2005-01-30"):
         parity.run(["--date=2005-01-30"])
