@@ -35,12 +35,15 @@ MAX_SAMPLES = 3
 
 DEFAULT_SHARDS = 32
 
-MAX_STRINGS = 1 << 20
-"""Different pieces and keywords that a worker remembers, at some 30 bytes each; when there are more it forgets them all,
-between two bundles."""
+MAX_REMEMBERED_BYTES = 40 << 20
+"""What a worker remembers of pieces and keywords, most often some 20 bytes of each; when it is more, all is forgotten between
+two bundles."""
 
 _TEXTS_AT_ONCE = 1 << 16
 """Texts that are numbered together: the more, the fewer pieces among them are different; some 10 MB of texts."""
+
+_BYTES_AT_ONCE = 64 << 20
+"""Bytes of texts that are numbered together, should they be long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +238,7 @@ class MentionCounter:
         self._window_starts.append(posts.window_starts)
         self._engagement.append(posts.engagement)
         self._texts.append(posts.texts)
-        if sum(map(len, self._texts)) >= _TEXTS_AT_ONCE:
+        if sum(map(len, self._texts)) >= _TEXTS_AT_ONCE or sum(texts.nbytes for texts in self._texts) >= _BYTES_AT_ONCE:
             self._read_texts()
 
     def drain(self) -> Iterator[list[MentionBatch]]:
@@ -266,7 +269,7 @@ class MentionCounter:
         self._read = 0
         self._keyword: list[npt.NDArray[np.int32]] = []
         self._post: list[npt.NDArray[np.int32]] = []
-        if len(self._lexicon.strings) > MAX_STRINGS:
+        if self._lexicon.nbytes > MAX_REMEMBERED_BYTES:
             self._lexicon = Lexicon(self._shards)
 
     def _read_texts(self) -> None:

@@ -7,12 +7,13 @@ from functools import reduce
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detection.baselines import keyword_hash
-from transforms import mentions
+from transforms import lexicon, mentions
 from transforms.counted_posts import CountedPosts
 from transforms.mentions import (
     MAX_SAMPLES,
@@ -189,9 +190,9 @@ def test_counting_and_merging_can_change_places(a, b, shards):
         assert content(there) == content(merge_mentions([x, y]))
 
 
-@pytest.mark.parametrize("remembered", [0, 1000])
+@pytest.mark.parametrize("remembered", [0, 1 << 20])
 def test_what_is_remembered_from_bundle_to_bundle_leaves_no_trace(monkeypatch, remembered):
-    monkeypatch.setattr(mentions, "MAX_STRINGS", remembered)
+    monkeypatch.setattr(mentions, "MAX_REMEMBERED_BYTES", remembered)
     counter = MentionCounter(2)
     texts = ["dance ramen", "ramen,tokyo #Dance #the", "", "new,words,in-one-piece", "the piece: tokyo", "dance"]
     for i, text in enumerate(texts):
@@ -202,6 +203,28 @@ def test_what_is_remembered_from_bundle_to_bundle_leaves_no_trace(monkeypatch, r
         assert {word for part in parts for word in part.words()} == {
             w for post in posts for w in tokenise(post.item.text)
         }
+
+
+def test_a_piece_is_looked_at_once_and_a_keyword_that_is_none_never(monkeypatch):
+    seen = Counter()
+    look = lexicon.keywords_of_piece
+    monkeypatch.setattr(lexicon, "keywords_of_piece", lambda piece: (seen.update([piece]), look(piece))[1])
+    memory = lexicon.Lexicon(4)
+    for _ in range(3):
+        for text in ("東京タワーの夜景", "東京タワーの夜景 зима", "东京塔夜景"):
+            memory.keywords_in(pa.array([text]))
+    assert seen == {"東京タワーの夜景": 1, "зима": 1, "东京塔夜景": 1}
+    assert len(memory.strings) == 10
+    assert memory.nbytes >= memory.strings.nbytes + len(memory.strings)
+
+
+def test_long_texts_are_read_before_they_are_many(monkeypatch):
+    monkeypatch.setattr(mentions, "_BYTES_AT_ONCE", 1_000)
+    counter = MentionCounter(1)
+    counter.add(CountedPosts.of([make(1, text="dance " * 100), make(2, text="ramen " * 100)]))
+    assert not counter._texts
+    ((part,),) = counter.drain()
+    assert dict(zip(part.words(), part.mentions.tolist(), strict=True)) == {"dance": 1, "ramen": 1}
 
 
 @given(POSTS.filter(bool))
