@@ -25,7 +25,7 @@ from programs.errors import UserError
 from transforms.copy_text import NULL, text
 
 KEPT_VERSIONS: Final = 14
-"""Versions of a detector that stay; older ones go when a new one comes."""
+"""Versions of a detector that stay, those whose history goes furthest; the others go when a new one comes."""
 
 PART_BYTES: Final = 32 * 2**20
 """Size of the parts that a table's bytes are stored in."""
@@ -78,7 +78,7 @@ def publish_table(
         )
         cursor.execute(
             "DELETE FROM baseline_versions WHERE detector = %s AND version NOT IN "
-            "(SELECT version FROM baseline_versions WHERE detector = %s ORDER BY version DESC LIMIT %s)",
+            "(SELECT version FROM baseline_versions WHERE detector = %s ORDER BY history_to DESC, version DESC LIMIT %s)",
             (detector.name, detector.name, KEPT_VERSIONS),
         )
     return version

@@ -6,7 +6,8 @@
 
 With --date the history is that of the days in Postgres that `beam_pipelines.parse` has completed, up to that day; files
 of counts, if given, stand in for days before those. Without it the files alone are the history, and there are no trends.
-The version appears in one transaction; a running stream takes it up by itself within ``--baselines_every_seconds``.
+The version appears in one transaction; a running stream takes it up by itself within ``--baselines_every_seconds``, unless
+there is one whose history goes further.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from detection.counts import CountHistory
 from detection.detector import Detector
 from programs.errors import UserError, start
 from programs.postgres import connect
+from transforms.baselines import newest_version
 from transforms.history import ReadHistory
 
 
@@ -64,12 +66,17 @@ def history_days(connection: Any, day: date, most: int) -> list[date]:
 
 def _publish(history: CountHistory, files: CountHistory | None, detector: Detector) -> None:
     joined = history if files is None else files.followed_by(history)
-    version = publish(connect("stats"), detector, joined)
+    connection = connect("stats")
+    version = publish(connection, detector, joined)
     print(
         f"baselines version {version} ({detector.name}): {len(joined.keywords):,} keywords, "
         f"{joined.windows / 96:.0f} days of history",
         flush=True,
     )
+    in_force = newest_version(connection, detector.name)
+    if in_force != version:
+        print(f"version {in_force} stays in force: its history goes further", flush=True)
+    connection.close()
 
 
 def build(pipeline: beam.Pipeline, days: Sequence[date], files: CountHistory | None, detector: Detector) -> None:

@@ -18,14 +18,20 @@ from detection.baselines import BaselineTable
 
 
 def newest_version(connection: Any, detector: str) -> int:
-    """Return the newest published version of a detector's baselines; 0 if there is none."""
+    """Return the version of a detector's baselines that is in force; 0 if there is none.
+
+    It is the one whose history goes furthest, of several the one published last: statistics of a day long past that are
+    repeated teach nothing newer.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(max(version), 0) FROM baseline_versions "
-            "WHERE detector = %s AND EXISTS (SELECT FROM baseline_tables t WHERE t.version = baseline_versions.version)",
+            "SELECT version FROM baseline_versions "
+            "WHERE detector = %s AND EXISTS (SELECT FROM baseline_tables t WHERE t.version = baseline_versions.version) "
+            "ORDER BY history_to DESC, version DESC LIMIT 1",
             (detector,),
         )
-        return int(cursor.fetchone()[0])
+        row = cursor.fetchone()
+        return int(row[0]) if row else 0
 
 
 def load_baselines(connection: Any, detector: str, version: int) -> BaselineTable:
@@ -56,7 +62,7 @@ class FixedBaselines:
 
 
 class PostgresBaselines:
-    """The newest table in Postgres, looked for every so many seconds; safe for threads.
+    """The table in force in Postgres, looked for every so many seconds; safe for threads.
 
     Args:
         detector: name of the detector whose baselines are wanted.
@@ -71,7 +77,7 @@ class PostgresBaselines:
         self._looked = 0.0
 
     def current(self) -> BaselineTable:
-        """Return the newest table, at most ``every_seconds`` old.
+        """Return the table in force, as of ``every_seconds`` ago at most.
 
         Raises:
             psycopg2.OperationalError: Postgres is away and no table has been read yet; afterwards the last one serves.

@@ -26,6 +26,7 @@ YOUNG = "since an hour"
 
 
 def history(seed: int = 0, days: int = DAYS) -> CountHistory:
+    """Counts of so many days from the epoch on."""
     rng = np.random.default_rng(seed)
     tide = 1 + 0.8 * np.sin(2 * np.pi * np.arange(days * 96) / 96)
     counts = rng.poisson(np.array([0.01, 1, 2, 10, 30])[:, None] * tide)
@@ -85,6 +86,15 @@ def test_workers_take_up_a_new_version(connection: Any) -> None:
     assert load_baselines(connection, "threshold", versions[0]).version == versions[0]
 
 
+def test_a_day_of_the_past_that_is_learnt_from_again_replaces_nothing_newer(connection: Any) -> None:
+    source = PostgresBaselines("threshold", every_seconds=0)
+    newest = publish(connection, ThresholdDetector(), history(days=DAYS))
+    publish(connection, ThresholdDetector(), history(days=DAYS - 5))
+    assert newest_version(connection, "threshold") == source.current().version == newest
+    again = publish(connection, ThresholdDetector(), history(seed=1, days=DAYS))
+    assert source.current().version == again
+
+
 def test_large_tables_are_stored_in_parts(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publication, "PART_BYTES", 100)
     version = publish(connection, KeywordDetector(), history())
@@ -102,6 +112,16 @@ def test_old_versions_go(connection: Any, monkeypatch: pytest.MonkeyPatch) -> No
         for table in ("baseline_versions", "baseline_tables", "baselines"):
             cursor.execute(f"SELECT DISTINCT version FROM {table} ORDER BY version")
             assert [version for (version,) in cursor] == [other, *versions[1:]], table
+
+
+def test_versions_of_the_past_push_out_nothing_newer(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publication, "KEPT_VERSIONS", 2)
+    newest = [publish(connection, ThresholdDetector(), history(days=days)) for days in (8, 9)]
+    for days in (5, 6, 7):
+        publish(connection, ThresholdDetector(), history(days=days))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT version FROM baseline_versions ORDER BY version")
+        assert [version for (version,) in cursor] == newest
 
 
 def test_a_history_without_a_whole_day_replaces_nothing(connection: Any) -> None:
