@@ -16,9 +16,11 @@ from typing import Any, Final
 from beam_pipelines.days import parse_date
 from programs.errors import UserError, start
 from programs.postgres import connect
+from transforms.readable import hashtag
 
 TREND_DAYS: Final = 7
-"""Days before the day that "usual" is the mean of, as far as they have been parsed; a day without a mention is a zero."""
+"""Days before the day that "usual" is the mean of, as far as they have been parsed; a day without a mention is a zero, one
+on which the name was boilerplate is left out."""
 
 LEAST_POSTS: Final = 10
 """Fewer posts on the day are no trend."""
@@ -33,22 +35,26 @@ _SOURCES: Final = {
     "musician": "SELECT date, artist, NULL, NULL, sum(posts) FROM music_daily WHERE artist <> '' GROUP BY date, artist",
 }
 
+# A name that was boilerplate on a day has no row of it, which is no zero: the day does not count for that name. One that
+# was boilerplate on all days has nothing to be compared with, and is no trend.
 _INSERT = """
 WITH source (date, name, title, artist, posts) AS ({source}),
-past AS (
-    SELECT coalesce(sum(posts), 0) AS posts, count(*) AS days FROM parsed_days
-    WHERE date >= %(from)s AND date < %(day)s AND posts > 0
+past_days AS (SELECT date, posts FROM parsed_days WHERE date >= %(from)s AND date < %(day)s AND posts > 0),
+past AS (SELECT coalesce(sum(posts), 0) AS posts, count(*) AS days FROM past_days),
+unknown AS (
+    SELECT name, sum(posts) AS posts, count(*) AS days
+    FROM unnest(%(unknown)s::text[], %(unknown_on)s::date[]) AS was_boilerplate (name, date) JOIN past_days USING (date)
+    GROUP BY name
 ),
 before AS (
-    SELECT name, sum(posts) AS posts FROM source
-    WHERE date IN (SELECT date FROM parsed_days WHERE date >= %(from)s AND date < %(day)s) GROUP BY name
+    SELECT name, sum(posts) AS posts FROM source WHERE date IN (SELECT date FROM past_days) GROUP BY name
 ),
 measured AS (
-    SELECT today.*, past.days,
-        coalesce(before.posts, 0) * volume.posts::float8 / nullif(past.posts, 0) AS usual
+    SELECT today.*, past.days - coalesce(unknown.days, 0) AS days,
+        coalesce(before.posts, 0) * volume.posts::float8 / nullif(past.posts - coalesce(unknown.posts, 0), 0) AS usual
     FROM source today CROSS JOIN past CROSS JOIN (SELECT posts FROM parsed_days WHERE date = %(day)s) AS volume
-    LEFT JOIN before USING (name)
-    WHERE today.date = %(day)s AND today.posts >= %(least)s
+    LEFT JOIN before USING (name) LEFT JOIN unknown USING (name)
+    WHERE today.date = %(day)s AND today.posts >= %(least)s AND (past.days = 0 OR past.days > coalesce(unknown.days, 0))
 )
 INSERT INTO trends (date, kind, name, title, artist, posts, usual, days, growth)
     SELECT date, %(kind)s, name, title, artist, posts, coalesce(usual, 0), days,
@@ -62,8 +68,11 @@ def write_trends(connection: Any, day: date) -> int:
     written = 0
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM trends WHERE date = %s", (day,))
+        unknown = _unknown(cursor, day)
         for kind, source in _SOURCES.items():
             values = {
+                "unknown": [name for name, _ in unknown.get(kind, ())],
+                "unknown_on": [on for _, on in unknown.get(kind, ())],
                 "kind": kind,
                 "day": day,
                 "from": day - timedelta(days=TREND_DAYS),
@@ -73,6 +82,22 @@ def write_trends(connection: Any, day: date) -> int:
             cursor.execute(_INSERT.format(source=source), values)
             written += cursor.rowcount
     return written
+
+
+def _unknown(cursor: Any, day: date) -> dict[str, list[tuple[str, date]]]:
+    """Return, by kind, names and the days before a day on which they were boilerplate and so have no figure."""
+    cursor.execute(
+        "SELECT hashtag, date FROM common_hashtags WHERE boilerplate AND date >= %s AND date < %s",
+        (day - timedelta(days=TREND_DAYS), day),
+    )
+    keywords: list[tuple[str, date]] = cursor.fetchall()
+    days: dict[str | None, list[date]] = {}
+    for keyword, on in keywords:
+        days.setdefault(keyword, []).append(on)
+    # A challenge has the name that its author wrote; which hashtag that is SQL cannot tell.
+    cursor.execute("SELECT challenge FROM challenge_daily WHERE date = %s AND posts >= %s", (day, LEAST_POSTS))
+    challenges = [(name, on) for (name,) in cursor.fetchall() for on in days.get(hashtag(name), ())]
+    return {"keyword": keywords, "challenge": challenges}
 
 
 def run(argv: Sequence[str]) -> int:

@@ -310,6 +310,28 @@ def test_stats_learn_from_the_parsed_days_and_tell_what_grew(capsys):
         trends.run(["--date=2005-04-09"])
 
 
+def test_days_on_which_a_hashtag_was_boilerplate_are_not_zeros_of_its_trend():
+    days = [date(2005, 5, 1) + timedelta(days=i) for i in range(8)]
+    last = days[-1]
+    # Steady at 1,950 of 100,000 posts, near the limit.
+    boilerplate = {"Often": days[:6], "Always": days[:7], "Never": []}
+    for day in days:
+        query("INSERT INTO parsed_days (date, posts, duplicates, late_posts, dead_letters, objects, seconds)"
+              " VALUES (%s, 100000, 0, 0, 0, 1, 1) RETURNING 1", day)  # fmt: skip
+        for tag, hidden in boilerplate.items():
+            if day in hidden:
+                query("INSERT INTO common_hashtags VALUES (%s, %s, 0.02, true) RETURNING 1", day, tag.lower())
+            else:
+                query("INSERT INTO keyword_daily VALUES (%s, %s, 1950) RETURNING 1", day, tag.lower())
+                query("INSERT INTO challenge_daily VALUES (%s, %s, 1950, 0) RETURNING 1", day, tag)
+    trends.write_trends(psycopg2.connect(""), last)
+    found = query("SELECT kind, name, usual, days, growth FROM trends WHERE date = %s ORDER BY 1, 2", last)
+    assert found == [
+        ("challenge", "Never", 1950.0, 7, 1.0), ("challenge", "Often", 1950.0, 1, 1.0),
+        ("keyword", "never", 1950.0, 7, 1.0), ("keyword", "often", 1950.0, 1, 1.0),
+    ]  # fmt: skip
+
+
 def test_the_stream_and_the_batch_are_compared_and_each_difference_has_a_cause(capsys):
     day, prefix = date(2005, 1, 20), lake_of("parity")
     t = start_of(day)
