@@ -6,13 +6,13 @@ carry it beyond what its usual share of the expected mentions explains:
     contribution = posts with it − (its share of the keyword's posts on the days before) × mentions expected
 
 and its share of the excess is that over (posts − mentions expected). A post may carry several drivers, so shares
-need not add up to one. Before the day is parsed only the stream's samples are known: the keywords that were unusual in the
+need not add up to one. Of very many posts a sample is looked at, and its figures are scaled up to all. Before the day is parsed only the stream's samples are known: the keywords that were unusual in the
 same windows and share sample posts with this one.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -22,13 +22,16 @@ from dashboard.database import Database, Row
 from dashboard.parameters import Keyword, Moment, PostId
 from dashboard.posts import COLUMNS, Basis, Post, check_span, is_parsed, parsed_days, samples
 from dashboard.problems import documented
-from dashboard.series import points, span_of
+from dashboard.series import Span, points, span_of
 from dashboard.services import Reader
 
 router = APIRouter(tags=["keywords"])
 
 MOST_POSTS = 20_000
-"""Posts that are looked at, of the span and of the days before it each: a bound on the time of the query."""
+"""Posts that are looked at, of the span and of the days before it each, give or take what a sample varies by: a bound on
+the time of the query."""
+LEAST_SHARE_BY_INDEX = 0.1
+"""If a smaller share of a keyword's posts is enough, blocks of the table are sampled: the index would find them all."""
 DAYS_BEFORE = 7
 OF_EACH_KIND = 8
 SAMPLE_POSTS = 6
@@ -56,7 +59,7 @@ class Driver(BaseModel):
 class Breadth(BaseModel):
     """Whether many people are behind it or few."""
 
-    posts: int
+    posts: int = Field(description="Posts that were looked at.")
     authors: int = Field(description="Distinct authors.")
     top_author: str | None
     top_author_share: float | None = Field(description="Share of the posts that the busiest author wrote.")
@@ -71,6 +74,7 @@ class Drivers(BaseModel):
             "examples": [
                 {
                     "basis": "exact",
+                    "estimated": False,
                     "explanation": "From all 412 posts, compared with 1,204 posts of the 7 days before.",
                     "mentions": 412,
                     "expected": 61.4,
@@ -102,6 +106,7 @@ class Drivers(BaseModel):
     )
 
     basis: Basis
+    estimated: bool = Field(description="The posts are too many to look at each: a sample of them was scaled up.")
     explanation: str = Field(description="What the figures are taken from, in a sentence.")
     mentions: int
     expected: float | None = Field(description="Sum over the windows; null for a keyword without a baseline.")
@@ -128,32 +133,51 @@ def get_drivers(
     mentions = sum(point.mentions or 0 for point in windows)
     known = [point.expected for point in windows if point.expected is not None]
     expected = sum(known) if len(known) == len(windows) else None
-    build = _exact if is_parsed(reader, span.start, span.end) else _sampled
-    return build(reader, keyword, span.start, span.end, mentions, expected)
+    if not is_parsed(reader, span.start, span.end):
+        return _sampled(reader, keyword, span, mentions, expected, _NOT_PARSED)
+    # Hashtags that say nothing, as #fyp, are counted by the stream; the batch leaves them out of the posts' keywords.
+    return _exact(reader, keyword, span, mentions, expected) or _sampled(
+        reader, keyword, span, mentions, expected, _LEFT_OUT
+    )
 
 
-def _exact(
-    reader: Database, keyword: str, start: datetime, end: datetime, mentions: int, expected: float | None
-) -> Drivers:
-    days = parsed_days(reader, (start - timedelta(days=DAYS_BEFORE)).date(), (start - timedelta(days=1)).date())
+_NOT_PARSED = "The day has not been parsed yet: {}. Exact drivers follow with the daily batch."
+_LEFT_OUT = "No parsed post names it, as with hashtags that the daily batch leaves out because they say nothing: {}."
+
+
+def _exact(reader: Database, keyword: str, span: Span, mentions: int, expected: float | None) -> Drivers | None:
+    """Compare the posts with those of the days before; None if there are mentions, but no posts."""
+    start, end = span
+    before = start - timedelta(days=DAYS_BEFORE)
+    days = parsed_days(reader, before.date(), (start - timedelta(days=1)).date())
+    row = reader.row(_MENTIONS_BEFORE, {"keyword": keyword, "before": before, "start": start})
+    shares = _share(mentions), _share(row["mentions"] if row else 0)
     values = {
         "keyword": keyword,
         "start": start,
         "end": end,
-        "before": start - timedelta(days=DAYS_BEFORE),
-        "most": MOST_POSTS,
+        "before": before,
+        "now_share": shares[0],
+        "usual_share": shares[1],
         "expected": expected or 0.0,
         "each": OF_EACH_KIND,
     }
-    sizes = reader.row(_BREADTH, values) or {}
+    posts = _posts(*shares)
+    sizes = reader.row(f"WITH {posts}, {_BREADTH}", values) or {}
     now, usual = sizes["posts"], sizes["usual_posts"]
-    excess = None if expected is None else now - expected
+    if not now and mentions:
+        return None
+    estimated = shares[0] < 1
+    total = max(mentions, now) if estimated else now
+    excess = None if expected is None else total - expected
     compared = usual >= LEAST_USUAL_POSTS
-    rows = reader.rows(_DRIVERS, {**values, "compared": compared}) if now else []
+    values |= {"compared": compared, "scale": total / now if now else 1.0}
+    rows = reader.rows(f"WITH {posts}, {_DRIVERS}", values) if now else []
     return Drivers(
         basis="exact",
-        explanation=_explain(now, usual if compared else 0, len(days)),
-        mentions=max(mentions, now),
+        estimated=estimated,
+        explanation=_explain(now, total, usual if compared else 0, len(days), shares),
+        mentions=max(mentions, total),
         expected=expected,
         excess=excess,
         compared_days=len(days) if compared else 0,
@@ -169,9 +193,15 @@ def _exact(
     )
 
 
+def _share(posts: int) -> float:
+    """Return the share of so many posts that is looked at."""
+    return min(1.0, MOST_POSTS / max(posts, 1))
+
+
 def _sampled(
-    reader: Database, keyword: str, start: datetime, end: datetime, mentions: int, expected: float | None
+    reader: Database, keyword: str, span: Span, mentions: int, expected: float | None, explanation: str
 ) -> Drivers:
+    start, end = span
     own = samples(reader, keyword, start, end)
     rows = reader.rows(
         """
@@ -185,10 +215,8 @@ def _sampled(
     )
     return Drivers(
         basis="sampled",
-        explanation=(
-            f"The day has not been parsed yet: from {len(own)} sample posts that the stream kept. "
-            "Exact drivers follow with the daily batch."
-        ),
+        estimated=False,
+        explanation=explanation.format(f"from {len(own)} sample posts that the stream kept"),
         mentions=mentions,
         expected=expected,
         excess=None if expected is None else mentions - expected,
@@ -220,7 +248,7 @@ def _driver(row: Row, excess: float | None, *, compared: bool) -> Driver:
         contribution = row["contribution"]
         share = contribution / excess if excess is not None and excess > 0 else None
     elif excess is not None and excess > 0:
-        share = posts / row["all_posts"]
+        share = row["share"]
         contribution = share * excess
     return Driver(
         kind=row["kind"],
@@ -234,36 +262,55 @@ def _driver(row: Row, excess: float | None, *, compared: bool) -> Driver:
     )
 
 
-def _explain(now: int, usual: int, days: int) -> str:
-    looked = f"the first {MOST_POSTS:,}" if now >= MOST_POSTS else f"all {now:,}"
+def _explain(now: int, total: int, usual: int, days: int, shares: tuple[float, float]) -> str:
+    looked = f"a sample of {now:,} of {total:,}" if shares[0] < 1 else f"all {now:,}"
     if not usual:
         return f"From {looked} posts. No earlier days are there to compare with, so shares are shares of the posts."
-    return f"From {looked} posts, compared with {usual:,} posts of the {days} day{'s' * (days != 1)} before."
+    compared = f"{'a sample of ' * (shares[1] < 1)}{usual:,} posts"
+    return f"From {looked} posts, compared with {compared} of the {days} day{'s' * (days != 1)} before."
 
 
-# Windows that were outliers themselves say nothing about what is usual.
-_POSTS = """
-    now AS MATERIALIZED (
-        SELECT post_id, author_id, author_name, keywords, challenges, music_id, engagement
-        FROM posts
-        WHERE keywords @> ARRAY[%(keyword)s] AND seen_at >= %(start)s AND seen_at < %(end)s
-        ORDER BY seen_at LIMIT %(most)s
-    ),
-    usual AS MATERIALIZED (
-        SELECT post_id, author_id, author_name, keywords, challenges, music_id, engagement
-        FROM posts
-        WHERE keywords @> ARRAY[%(keyword)s] AND seen_at >= %(before)s AND seen_at < %(start)s
-            AND NOT EXISTS (
-                SELECT FROM outliers o
-                WHERE o.keyword = %(keyword)s AND o.status <> 'retracted'
-                    AND o.window_start = date_bin('15 minutes', posts.seen_at, 'epoch')
-            )
-        LIMIT %(most)s
-    )
+def _posts(now_share: float, usual_share: float) -> str:
+    """Return the queries of the posts that are looked at, the same ones each time, given which share that is.
+
+    Windows that were outliers themselves say nothing about what is usual.
+    """
+    now, now_condition = _sample("now_share", now_share)
+    usual, usual_condition = _sample("usual_share", usual_share)
+    return f"""
+        now AS MATERIALIZED (
+            SELECT post_id, author_id, author_name, keywords, challenges, music_id, engagement
+            FROM {now}
+            WHERE keywords @> ARRAY[%(keyword)s] AND seen_at >= %(start)s AND seen_at < %(end)s {now_condition}
+        ),
+        usual AS MATERIALIZED (
+            SELECT post_id, author_id, author_name, keywords, challenges, music_id, engagement
+            FROM {usual}
+            WHERE keywords @> ARRAY[%(keyword)s] AND seen_at >= %(before)s AND seen_at < %(start)s {usual_condition}
+                AND NOT EXISTS (
+                    SELECT FROM outliers o
+                    WHERE o.keyword = %(keyword)s AND o.status <> 'retracted'
+                        AND o.window_start = date_bin('15 minutes', posts.seen_at, 'epoch')
+                )
+        )
+    """  # noqa: S608 - text of our own
+
+
+def _sample(name: str, share: float) -> tuple[str, str]:
+    """Return what to read, and a condition, so that a share of the posts is found whatever order they lie in."""
+    if share >= 1:
+        return "posts", ""
+    if share < LEAST_SHARE_BY_INDEX:
+        return f"posts TABLESAMPLE SYSTEM (100 * %({name})s) REPEATABLE (1)", ""
+    return "posts", f"AND abs(hashint8(post_id)::float) < %({name})s * 2147483648"
+
+
+_MENTIONS_BEFORE = """
+    SELECT coalesce(sum(mentions), 0)::bigint AS mentions FROM keyword_windows
+    WHERE keyword = %(keyword)s AND window_start >= %(before)s AND window_start < %(start)s
 """
 
-_BREADTH = f"""
-    WITH {_POSTS},
+_BREADTH = """
     busiest AS (
         SELECT max(author_name) AS name, count(*) AS posts FROM now WHERE author_id IS NOT NULL
         GROUP BY author_id ORDER BY count(*) DESC, author_id LIMIT 1
@@ -274,7 +321,7 @@ _BREADTH = f"""
            coalesce((SELECT posts FROM busiest), 0) AS top_author_posts,
            (SELECT count(*) FROM usual) AS usual_posts,
            coalesce((SELECT max(n) FROM (SELECT count(*) AS n FROM usual GROUP BY author_id) _), 0) AS usual_top_author_posts
-"""  # noqa: S608 - text of our own
+"""
 
 
 def _carried(source: str) -> str:
@@ -293,7 +340,6 @@ def _carried(source: str) -> str:
 
 
 _DRIVERS = f"""
-    WITH {_POSTS},
     size AS (SELECT (SELECT count(*) FROM now)::float AS now, (SELECT count(*) FROM usual)::float AS usual),
     found AS (
         SELECT kind, id, max(name) AS name, count(DISTINCT post_id) AS posts,
@@ -305,7 +351,7 @@ _DRIVERS = f"""
     ),
     weighed AS (
         SELECT found.*, size.now AS all_posts, coalesce(before.posts, 0) / greatest(size.usual, 1) AS usual_share,
-               found.posts - coalesce(before.posts, 0) / greatest(size.usual, 1) * %(expected)s AS contribution
+               %(scale)s * found.posts - coalesce(before.posts, 0) / greatest(size.usual, 1) * %(expected)s AS contribution
         FROM found CROSS JOIN size LEFT JOIN before USING (kind, id)
     ),
     ranked AS (
@@ -314,7 +360,7 @@ _DRIVERS = f"""
             -- What is as frequent as usual grows with the keyword and drives nothing; 2.5 is in standard deviations.
             AND (NOT %(compared)s OR posts - usual_share * all_posts > 2.5 * sqrt(usual_share * all_posts + 1))
     )
-    SELECT kind, id, posts, all_posts, usual_share, contribution, example_posts,
+    SELECT kind, id, round(%(scale)s * posts)::bigint AS posts, posts / all_posts AS share, usual_share, contribution, example_posts,
            CASE kind WHEN 'sound' THEN (
                SELECT concat_ws(' – ', music, artist) FROM music_daily
                WHERE music_id = ranked.id AND date BETWEEN %(start)s::date AND %(end)s::date LIMIT 1

@@ -89,7 +89,8 @@ class PostPage(BaseModel):
     )
 
     basis: Basis = Field(
-        description="`exact`: all posts; `sampled`: the day is not parsed yet, these are the stream's samples."
+        description="`exact`: all posts; `sampled`: the stream's samples, for the day is not parsed yet, or the batch left "
+        "the keyword out."
     )
     items: list[Post]
     next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
@@ -109,11 +110,7 @@ def list_posts(
     """List the posts of a keyword in some windows."""
     check_span(start, end)
     if not is_parsed(reader, start, end):
-        return PostPage(
-            basis="sampled",
-            items=[Post(post_id=post) for post in samples(reader, keyword, start, end)],
-            next_cursor=None,
-        )
+        return _sampled(samples(reader, keyword, start, end))
     values: dict[str, Any] = {"keyword": keyword, "start": start, "end": end, "limit": limit + 1}
     after = ""
     if cursor is not None:
@@ -127,6 +124,9 @@ def list_posts(
         """,  # noqa: S608 - text of our own
         values,
     )
+    # The batch leaves hashtags that say nothing out of the posts' keywords; the stream may have kept samples of them.
+    if not found and cursor is None and (kept := samples(reader, keyword, start, end)):
+        return _sampled(kept)
     rows, more = paging.split(found, limit)
     key = (rows[-1]["engagement"], int(rows[-1]["post_id"])) if more else None
     return PostPage(
@@ -134,6 +134,10 @@ def list_posts(
         items=[Post.model_validate(row) for row in rows],
         next_cursor=paging.encode("posts", key) if key else None,
     )
+
+
+def _sampled(kept: Sequence[str]) -> PostPage:
+    return PostPage(basis="sampled", items=[Post(post_id=post) for post in kept], next_cursor=None)
 
 
 def check_span(start: datetime, end: datetime) -> None:

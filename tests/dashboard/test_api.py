@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from psycopg2.extras import execute_values
 
 from beam_pipelines.trends import write_trends
+from dashboard import drivers
 from dashboard.expectations import Baseline
 from tests.dashboard.world import EVENTS, MUSIC, World
 
@@ -182,6 +184,84 @@ def test_drivers_of_a_parsed_day_name_the_cause(client: TestClient, world: World
     if kind == "author":
         assert found["breadth"]["top_author"] == name
         assert found["breadth"]["top_author_share"] > 0.3
+
+
+@pytest.fixture
+def flood(admin: Any, world: World) -> Iterator[datetime]:
+    """3,000 posts of a keyword in one window and 400 on each of the seven days before; the start of the window.
+
+    The second half of the window carries a challenge. The word "late" is in every post of it, and of the three days before.
+    """
+    start = datetime.combine(world.days[-1], datetime.min.time(), UTC) + timedelta(hours=12)
+    rows = []
+    for day in range(8):
+        count = 3_000 if day == 0 else 400
+        for i in range(count):
+            keywords = ["flood", "late"] if day < 4 else ["flood"]
+            challenges = ["wave"] if day == 0 and i >= count / 2 else []
+            seen = start - timedelta(days=day) + timedelta(seconds=900 * i / count)
+            rows.append((10_000 * (day + 1) + i, seen, f"u{i % 1000}", keywords, challenges))
+    with admin, admin.cursor() as cursor:
+        for day in range(8):
+            for parent in ("posts", "keyword_windows"):
+                cursor.execute("SELECT ensure_day_partition(%s, %s)", (parent, (start - timedelta(days=day)).date()))
+        execute_values(cursor, "INSERT INTO posts (post_id, seen_at, author_id, keywords, challenges) VALUES %s", rows)
+        cursor.execute(
+            "INSERT INTO keyword_windows SELECT 'flood', date_bin('15 minutes', seen_at, 'epoch'), count(*), 3 FROM posts"
+            " WHERE keywords @> ARRAY['flood'] GROUP BY 2"
+        )
+        cursor.execute("INSERT INTO baselines SELECT max(version), 'flood', 800, 100 FROM baseline_versions")
+    yield start
+    with admin, admin.cursor() as cursor:
+        cursor.execute("DELETE FROM posts WHERE keywords @> ARRAY['flood']")
+        cursor.execute("DELETE FROM keyword_windows WHERE keyword = 'flood'")
+        cursor.execute("DELETE FROM baselines WHERE keyword = 'flood'")
+
+
+@pytest.mark.parametrize("by_index_above", [0.0, 1.0], ids=["posts", "blocks"])
+def test_drivers_of_very_many_posts_are_a_sample_scaled_up(
+    client: TestClient, flood: datetime, monkeypatch: pytest.MonkeyPatch, by_index_above: float
+) -> None:
+    span = {"from": flood.isoformat(), "to": (flood + timedelta(minutes=15)).isoformat()}
+    exact = get(client, "/drivers", keyword="flood", **span)
+    monkeypatch.setattr(drivers, "MOST_POSTS", 1_000)
+    monkeypatch.setattr(drivers, "LEAST_SHARE_BY_INDEX", by_index_above)
+    found = get(client, "/drivers", keyword="flood", **span)
+    assert (exact["estimated"], found["estimated"]) == (False, True)
+    assert "a sample of" in found["explanation"]
+    assert "of 3,000 posts" in found["explanation"]
+    assert 500 < found["breadth"]["posts"] < 1_500
+    assert found["mentions"] == exact["mentions"] == 3_000
+    assert found["excess"] == pytest.approx(exact["excess"])
+    assert found["excess"] > 0
+    for identity, usual in (("wave", 0.0), ("late", 3 / 7)):
+        whole, part = (next(d for d in each["drivers"] if d["id"] == identity) for each in (exact, found))
+        assert whole["usual_share"] == pytest.approx(usual)
+        assert part["usual_share"] == pytest.approx(usual, abs=0.15)
+        for figure in ("posts", "contribution", "share_of_excess"):
+            assert part[figure] == pytest.approx(whole[figure], rel=0.35), figure
+
+
+def test_a_hashtag_that_the_batch_leaves_out_has_its_samples(client: TestClient, admin: Any, world: World) -> None:
+    start = datetime.combine(world.days[-1], datetime.min.time(), UTC) + timedelta(hours=12)
+    columns = "keyword, window_start, mentions, expected, lower, upper, p_value, score, severity, status, tide, excess"
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO outliers ({columns}, sample_posts, baseline_version, detector, pane, posts) VALUES"
+            " ('fyp', %s, 500, 100, 80, 120, 1e-9, 3, 'high', 'confirmed', 0, 400, '{11,12}', 1, 'return_period', 1, 900)",
+            (start,),
+        )
+    try:
+        span = {"from": start.isoformat(), "to": (start + timedelta(minutes=15)).isoformat()}
+        found = get(client, "/drivers", keyword="fyp", **span)
+        assert (found["basis"], found["mentions"], found["excess"]) == ("sampled", 500, 400)
+        assert "No parsed post names it" in found["explanation"]
+        assert [post["post_id"] for post in found["posts"]] == ["11", "12"]
+        posts = get(client, "/posts", keyword="fyp", **span)
+        assert (posts["basis"], [post["post_id"] for post in posts["items"]]) == ("sampled", ["11", "12"])
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM outliers WHERE keyword = 'fyp'")
 
 
 def test_drivers_of_today_are_sampled_and_say_so(client: TestClient, world: World) -> None:

@@ -157,7 +157,7 @@ function why(found, incident, keyword, span, signal) {
   const exact = found.basis === "exact";
   const title = incident ? (incident.kind === "drop" ? "What came with it" : "Why it spiked") : "What came with it";
   const head = h("div", { class: "panel-head" },
-    h("div", {}, h("h2", {}, title, " ", badge(exact ? "exact" : "sampled", exact ? "accent" : "warn")), h("p", { class: "muted" }, found.explanation)),
+    h("div", {}, h("h2", {}, title, " ", badge(!exact ? "sampled" : found.estimated ? "estimated" : "exact", exact ? "accent" : "warn")), h("p", { class: "muted" }, found.explanation)),
     found.expected !== null && h("p", { class: "sum" }, h("b", {}, count(found.mentions)), " mentions, ", h("b", {}, about(found.expected)), " expected"));
   const lists = DRIVERS.map(([kind, name]) => [name, found.drivers.filter((driver) => driver.kind === kind)]).filter(([, members]) => members.length);
   const relative = found.drivers.some((driver) => driver.share_of_excess !== null);
