@@ -66,6 +66,7 @@ def command_environment(context: Any, jinja_env: Any) -> dict[str, str]:  # noqa
         "PYTHON": PYTHON,
         "DAY": day_of(context["dag_run"]),
         "KEEP_DAYS": str(context["params"]["keep_days"]),
+        "MIN_MENTIONS": str(context["params"]["min_mentions"]),
     }
 
 
@@ -146,6 +147,14 @@ PARAMS = {
         title="Days to keep",
         description="Retention keeps this many days up to the run's day. The detector learns from 28.",
     ),
+    "min_mentions": Param(
+        int(os.environ.get("BATCH_MIN_MENTIONS") or 2),
+        type="integer",
+        minimum=1,
+        maximum=1_000_000,
+        title="Least mentions of the stream",
+        description="`--min_mentions` of the stream, which writes no smaller counts: `parity` expects none.",
+    ),
     "parse_options": options_of("parse", '{"skip_broken": true}'),
     "stats_options": options_of("stats", '{"direct_running_mode": "in_memory"}'),
 }
@@ -214,7 +223,7 @@ By hand: `python -m beam_pipelines.stats --date YYYY-MM-DD`
     )
     parity = BashOperator(
         task_id="parity",
-        bash_command='exec "$PYTHON" -m beam_pipelines.parity --date "$DAY"',
+        bash_command='exec "$PYTHON" -m beam_pipelines.parity --date "$DAY" --min_mentions "$MIN_MENTIONS"',
         env=command_environment,
         append_env=True,
         cwd=str(PROJECT),
@@ -223,7 +232,7 @@ By hand: `python -m beam_pipelines.stats --date YYYY-MM-DD`
 Compares the stream's windows with the batch's and reports each difference with its cause. Fails if one is unexplained:
 then the numbers of the day need a look, but they are all there.
 
-By hand: `python -m beam_pipelines.parity --date YYYY-MM-DD`
+By hand: `python -m beam_pipelines.parity --date YYYY-MM-DD --min_mentions N`
 """,
     )
     retention = BashOperator(

@@ -49,6 +49,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "parallelism": 3,
             "detector": "threshold",
             "keep_days": 35,
+            "min_mentions": 10,
             "parse_options": {"skip_broken": True, "late_hours": 5},
             "stats_options": {"job_name": "two words; $(date)"},
         },
@@ -200,7 +201,8 @@ def test_every_task_is_explained_tried_again_and_reported(report: Report) -> Non
 
 def test_params_are_explained_and_validated(report: Report) -> None:
     params = report.dag["params"]
-    assert list(params) == ["runner", "parallelism", "detector", "keep_days", "parse_options", "stats_options"]
+    named = ["runner", "parallelism", "detector", "keep_days", "min_mentions", "parse_options", "stats_options"]
+    assert list(params) == named
     assert params["runner"][1]["enum"] == ["DirectRunner", "FlinkRunner"]
     for name, (description, schema) in params.items():
         assert description, name
@@ -227,17 +229,18 @@ def test_the_logical_date_decides_the_day(report: Report) -> None:
     assert report.commands("2024-05-01") == [
         ["-m", "beam_pipelines.parse", "--runner=DirectRunner", "--date=2024-05-01"],
         ["-m", "beam_pipelines.stats", "--runner=DirectRunner", "--date=2024-05-01"],
-        ["-m", "beam_pipelines.parity", "--date", "2024-05-01"],
+        ["-m", "beam_pipelines.parity", "--date", "2024-05-01", "--min_mentions", "2"],
         ["-m", "beam_pipelines.retention", "--date", "2024-05-01", "--keep_days", "90"],
     ]
     assert {folder for folder, *_ in report.calls} == {str(configuration.ROOT)}
 
 
 def test_params_reach_the_commands(report: Report) -> None:
-    parse, stats, _, retention = report.commands("2024-05-03")
+    parse, stats, parity, retention = report.commands("2024-05-03")
     common = ["--runner=FlinkRunner", "--date=2024-05-03", "--parallelism=3"]
     assert sorted(parse[2:]) == sorted([*common, "--skip_broken", "--late_hours=5"])
     assert sorted(stats[2:]) == sorted([*common, "--detector=threshold", "--job_name=two", "words;", "$(date)"])
+    assert parity[-2:] == ["--min_mentions", "10"]
     assert retention[-2:] == ["--keep_days", "35"]
 
 
