@@ -37,7 +37,7 @@ class Record:
 
     Attributes:
         scores: scores of the keywords' daily maxima that could be alerts at all, largest first, float64[n].
-        days: days that they come from.
+        days: days that have a record at all; a history's first day has none.
         keywords: keywords that could have alarmed on a day.
         share: these keywords' part of all keywords, above 0 and at most 1.
     """
@@ -58,7 +58,8 @@ class Record:
         """
         recent = scores[-RECENT_DAYS:]
         able = recent[recent >= LEAST_SCORE]  # False where it is NaN
-        return cls(np.sort(able)[::-1], len(recent), keywords, share)
+        days = int(np.isfinite(recent).any(axis=1).sum())
+        return cls(np.sort(able)[::-1], days, keywords, share)
 
 
 NO_RECORD: Final = Record(np.empty(0), 0, 0.0, 1.0)

@@ -32,6 +32,19 @@ def test_days_before_a_keyword_existed_spend_nothing():
     assert budget.Record.of(scores, 50.0).scores.shape == (budget.RECENT_DAYS * 50,)
 
 
+def test_a_day_without_any_record_adds_nothing_to_what_may_be_spent():
+    scores = np.random.default_rng(0).exponential(1.0, (3, 5000))
+    scores[0] = np.nan  # a history's first day
+    record = budget.Record.of(scores, 10.0)
+    assert record.days == 2
+    assert (scores[1:] > budget.threshold(record, 20.0)).sum() <= 40
+
+
+def test_a_history_without_any_record_is_no_record():
+    record = budget.Record.of(np.full((1, 10), np.nan), 10.0)
+    assert budget.threshold(record, 100.0) == budget.UNTRIED_SCORE
+
+
 def test_a_part_of_the_keywords_has_a_part_of_the_budget():
     scores = np.random.default_rng(0).exponential(1.0, (28, 4000))
     whole = budget.threshold(budget.Record.of(scores, 4000.0), 40.0)
