@@ -240,6 +240,79 @@ def test_the_chart_is_walked_with_the_keyboard(open_page: Open) -> None:
     assert page.locator(".tip").is_visible()
 
 
+def _refreshed(page: Any, admin: Any, keyword: str, path: str) -> None:
+    """Have the view renew itself by itself, as it does when an incident is revised."""
+    with page.expect_response(lambda response: path in response.url), admin, admin.cursor() as cursor:
+        cursor.execute(
+            "UPDATE incidents SET updated_at = clock_timestamp(), peak_mentions = peak_mentions + 1 WHERE keyword = %s",
+            (keyword,),
+        )
+    page.wait_for_timeout(300)
+
+
+def test_a_refresh_keeps_the_focus_in_the_list(open_page: Open, admin: Any) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident .spark .line")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    link = page.locator(".incident .keyword", has_text="sneakers")
+    link.focus()
+    before = link.element_handle()
+    _refreshed(page, admin, "ramen", "/api/v1/incidents?")
+    until(page, "document.querySelector('.incident.fresh')")
+    assert not before.evaluate("(element) => element.isConnected"), "the list was not drawn anew"
+    assert page.evaluate("document.activeElement.textContent") == "sneakers"
+    page.get_by_role("button", name="Not useful: lofi").focus()
+    with admin, admin.cursor() as cursor:
+        cursor.execute("UPDATE incidents SET peak_score = peak_score + 50 WHERE keyword = 'lofi'")  # moves up
+    _refreshed(page, admin, "lofi", "/api/v1/incidents?")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Not useful: lofi"
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "UPDATE incidents SET peak_score = peak_score - 50, state = 'closed', updated_at = clock_timestamp()"
+            " WHERE keyword = 'lofi'"
+        )
+    try:
+        page.locator(".incident", has_text="lofi").wait_for(state="detached")
+        assert page.evaluate("document.activeElement.closest('.incident') !== null"), "the focus is lost"
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("UPDATE incidents SET state = 'open' WHERE keyword = 'lofi'")
+
+
+def test_a_refresh_keeps_the_chart_and_the_table_as_they_are(open_page: Open, admin: Any) -> None:
+    page = open_page("/keyword?q=dance")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    chart = page.get_by_role("slider")
+    page.get_by_text("as a table").click()
+    chart.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    text, before = chart.get_attribute("aria-valuetext"), chart.element_handle()
+    _refreshed(page, admin, "dance", "/api/v1/series?")
+    until(page, "document.querySelector('.chart svg')")
+    assert not before.evaluate("(element) => element.isConnected"), "the chart was not drawn anew"
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "slider"
+    until(page, f"document.querySelector('.chart').getAttribute('aria-valuetext') === {json.dumps(text)}")
+    assert page.locator(".chart .tip").is_visible()
+    assert page.get_by_role("region", name="Outlier windows").is_visible()
+    page.keyboard.press("ArrowLeft")
+    assert chart.get_attribute("aria-valuenow") == "0"
+
+
+def test_a_refresh_keeps_the_focus_on_the_pipeline(open_page: Open) -> None:
+    page = open_page("/pipeline")
+    region = page.get_by_role("region", name="Dead letters by reason")
+    region.focus()
+    finding = page.locator(".finding").first.element_handle()
+    before = region.element_handle()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while before.evaluate("(element) => element.isConnected"):
+        assert time.monotonic() < deadline, "the view was not drawn anew"
+        page.wait_for_timeout(100)
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Dead letters by reason"
+    assert finding.evaluate("(element) => element.isConnected"), "what has not changed is read out again"
+
+
 def test_the_keyboard_reaches_search_and_views(open_page: Open) -> None:
     page = open_page("/")
     page.wait_for_selector(".incident")

@@ -74,8 +74,11 @@ function timeTicks(from, to, room) {
   return { step, found };
 }
 
+/** The window at which somebody left the chart in an element, for the chart that takes its place; null for the newest. */
+export const standing = (element) => element.querySelector(".chart")?.dataset.at ?? null;
+
 /** The large chart: pointer or arrow keys walk through its windows. `points` as the API gives them. */
-export function seriesChart(points, { keyword, highlight = null, height = 300 }) {
+export function seriesChart(points, { keyword, highlight = null, height = 300, at: stood = null }) {
   const frame = h("div", {
     class: "chart", tabindex: "0", role: "slider", "aria-label": `${keyword}: mentions by window. Arrow keys walk through the windows.`,
     "aria-valuemin": "0", "aria-valuemax": String(points.length - 1), "aria-valuenow": String(points.length - 1), "aria-orientation": "horizontal",
@@ -83,7 +86,8 @@ export function seriesChart(points, { keyword, highlight = null, height = 300 })
   const tip = h("div", { class: "tip", hidden: true });
   const times = points.map((point) => +new Date(point.window_start));
   const values = (name) => points.map((point) => point[name] ?? null);
-  let at = points.length - 1;
+  const found = points.findIndex((point) => point.window_start === stood);
+  let at = found < 0 ? points.length - 1 : found;
   let place = () => {};
 
   function draw() {
@@ -115,6 +119,8 @@ export function seriesChart(points, { keyword, highlight = null, height = 300 })
       at = Math.min(Math.max(i, 0), points.length - 1);
       const point = points[at];
       frame.setAttribute("aria-valuenow", String(at));
+      if (at < points.length - 1) frame.dataset.at = point.window_start;
+      else delete frame.dataset.at; // who follows the newest window goes on with the next one
       frame.setAttribute("aria-valuetext", describe(point));
       cross.setAttribute("visibility", shown ? "visible" : "hidden");
       tip.hidden = !shown;
@@ -144,7 +150,7 @@ export function seriesChart(points, { keyword, highlight = null, height = 300 })
   });
   new ResizeObserver(() => {
     draw();
-    place(at, false);
+    place(at, frame.matches(":focus-visible"));
   }).observe(frame);
   return frame;
 }

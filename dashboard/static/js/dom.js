@@ -30,6 +30,37 @@ export function replace(element, ...children) {
   element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+const FOCUSABLE = "a[href], button, input, select, summary, [tabindex]";
+
+/** What tells an element from those beside it, whatever figures they show. */
+const nameOf = (element) => [element.tagName, element.id, element.getAttribute("aria-label") ?? element.getAttribute("href") ?? element.textContent].join();
+
+/**
+ * Put newer children in place of the old ones, for somebody who is reading them: what had the focus has it again, what was
+ * opened stays open. A child with `data-id` is known by that, wherever it stands now.
+ */
+export function renew(element, ...children) {
+  const focused = element.contains(document.activeElement) && document.activeElement !== element ? document.activeElement : null;
+  const item = focused?.closest("[data-id]")?.dataset.id;
+  const scope = (id) => (id !== undefined && element.querySelector(`[data-id="${CSS.escape(id)}"]`)) || element;
+  const within = (id) => [...scope(id).querySelectorAll(FOCUSABLE)];
+  const alike = focused && within(item).filter((one) => nameOf(one) === nameOf(focused)).indexOf(focused);
+  const [place, placeInItem] = [within().indexOf(focused), within(item).indexOf(focused)];
+  const opened = [...element.querySelectorAll("details")].map((one) => one.open);
+  replace(element, ...children);
+  [...element.querySelectorAll("details")].forEach((one, i) => {
+    if (opened[i]) one.open = true;
+  });
+  if (!focused) return;
+  const same = within(item).filter((one) => nameOf(one) === nameOf(focused))[alike];
+  // Without it the focus goes to what stands in its place now, rather than to the beginning of the page.
+  const instead = scope(item) === element ? within().at(place) ?? within().at(-1) : within(item).at(placeInItem);
+  const target = same ?? instead ?? document.getElementById("main");
+  target.focus({ preventScroll: true });
+  if (same?.matches("input") && same.value !== focused.value) same.value = focused.value; // is being typed
+  if (same?.matches("input")) same.setSelectionRange(focused.selectionStart, focused.selectionEnd);
+}
+
 /** Text in which commands stand between backticks. */
 export const prose = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 

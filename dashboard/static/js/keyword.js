@@ -1,7 +1,7 @@
 // Keyword: one keyword through time, and why it was mentioned more than expected.
 
 import { address, call, get } from "./api.js";
-import { seriesChart, weekChart } from "./charts.js";
+import { seriesChart, standing, weekChart } from "./charts.js";
 import { h, icon, replace } from "./dom.js";
 import { about, compact, count, DAY, duration, percent, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
@@ -113,7 +113,7 @@ export async function show(main, { signal, query, go }) {
       const { points } = await get("/series", { keyword, from, to }, signal);
       drawFacts(points);
       if (points.every((point) => !point.mentions)) return empty("Not mentioned in this span", "Choose a longer span. Keywords with fewer than two mentions in a window are not kept.");
-      return [seriesChart(points, { keyword, highlight }), outlierTable(points)];
+      return [seriesChart(points, { keyword, highlight, at: standing(chart) }), outlierTable(points)];
     }, { quiet, rows: 6 });
   }
 

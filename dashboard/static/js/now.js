@@ -2,7 +2,7 @@
 
 import { call, get } from "./api.js";
 import { sparkline } from "./charts.js";
-import { h, icon, replace } from "./dom.js";
+import { h, icon, renew, replace } from "./dom.js";
 import { about, compact, count, duration, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
 import { announce, badge, choice, empty, failure, heading, keywordLink, loading, moreButton, SEVERITIES, severity } from "./parts.js";
@@ -112,19 +112,19 @@ export async function show(main, { signal, query, go }) {
       : "";
     if (!items.length) {
       const filtered = filters.severity.length || filters.kind || filters.search || filters.watched;
-      replace(list, filtered
+      renew(list, filtered
         ? empty("Nothing matches these filters", h("button", { type: "button", onclick: () => change({ severity: [], kind: "", search: "", watched: false }) }, "Clear filters"))
         : empty(open ? "Nothing unusual right now" : "No incidents yet",
             "New ones appear here by themselves.",
             h("p", {}, "Expected something? See whether the stream runs and has baselines in ", h("a", { href: "/pipeline", "data-link": true }, "Pipeline"), ".")));
-      replace(more);
+      renew(more);
       return;
     }
     const groups = filters.order === "score" ? SEVERITIES.map((level) => [level, items.filter((item) => item.severity === level)]) : [["", items]];
-    replace(list, groups.filter(([, members]) => members.length).map(([level, members]) => h("section", { "aria-label": level ? `${level} incidents` : "Incidents" },
+    renew(list, groups.filter(([, members]) => members.length).map(([level, members]) => h("section", { "aria-label": level ? `${level} incidents` : "Incidents" },
       level && h("h2", { class: "group" }, severity(level), h("span", { class: "muted" }, String(members.length))),
       h("ul", {}, members.map(row)))));
-    replace(more, next && moreButton("Show more", loadMore));
+    renew(more, next && moreButton("Show more", loadMore));
   }
 
   async function drawSparks(keywords) {
@@ -176,7 +176,7 @@ export async function show(main, { signal, query, go }) {
         else if (opened.length) announce(`${opened.length} new incidents: ${opened.map((item) => item.keyword).join(", ")}.`);
         drawSparks(items.filter((item) => changed.includes(item) || !(Date.now() - asked.get(item.keyword) < REFRESH)).map((item) => item.keyword));
       } catch (problem) {
-        if (problem.name !== "AbortError") replace(list, failure(problem, refresh));
+        if (problem.name !== "AbortError") renew(list, failure(problem, refresh));
       }
     });
   }

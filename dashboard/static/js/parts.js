@@ -1,6 +1,6 @@
 // Parts that several views are made of.
 
-import { h, icon, prose, replace } from "./dom.js";
+import { h, icon, prose, renew, replace } from "./dom.js";
 
 export const SEVERITIES = ["critical", "high", "medium", "low"];
 
@@ -47,11 +47,11 @@ export async function load(element, work, { quiet = false, rows } = {}) {
   if (!quiet) replace(element, loading(rows));
   try {
     const children = await work();
-    if (children !== undefined && newest.get(element) === work) replace(element, children);
+    if (children !== undefined && newest.get(element) === work) renew(element, children);
   } catch (problem) {
     if (problem.name === "AbortError" || newest.get(element) !== work) return;
     if (problem.status === undefined) console.error(problem);
-    replace(element, failure(problem, () => load(element, work)));
+    renew(element, failure(problem, () => load(element, work)));
   }
 }
 
@@ -59,7 +59,7 @@ export async function load(element, work, { quiet = false, rows } = {}) {
 export function moreButton(text, next) {
   const place = h("div", { class: "more" });
   let busy = false;
-  const draw = () => replace(place, h("button", { type: "button", onclick: press }, text));
+  const draw = () => renew(place, h("button", { type: "button", onclick: press }, text));
   async function press() {
     if (busy) return;
     busy = true;

@@ -1,8 +1,8 @@
 // Pipeline: whether the stream keeps up, what it rejected, which baselines judge, how the batch stands.
 
 import { get } from "./api.js";
-import { seriesChart } from "./charts.js";
-import { h, icon, prose, replace } from "./dom.js";
+import { seriesChart, standing } from "./charts.js";
+import { h, icon, prose, renew, replace } from "./dom.js";
 import { bytes, compact, count, dateText, DAY, duration, percent, REASONS, seconds, time } from "./format.js";
 import { badge, empty, heading, load, panel, table, tile } from "./parts.js";
 
@@ -22,21 +22,26 @@ export async function show(main, { signal }) {
   let running = null;
   let read = []; // of the newest job, how many posts it had read when
   let drawn = "";
+  let told = "";
 
   async function drawHealth(quiet) {
     await load(tiles, async () => {
       const health = await get("/health", {}, signal);
       const { stream, baselines } = health;
-      replace(findings, health.findings.map((finding) => h("div", { class: "finding", "data-level": finding.level, role: "status" }, icon("warning"), h("div", {}, h("b", {}, finding.what), h("p", {}, prose(finding.advice))))),
-        health.findings.length === 0 && h("div", { class: "finding", "data-level": "ok", role: "status" }, icon("ok"), h("b", {}, "All is well.")));
+      const news = JSON.stringify(health.findings);
+      if (news !== told) { // said again and again it would be read out again and again
+        told = news;
+        replace(findings, health.findings.map((finding) => h("div", { class: "finding", "data-level": finding.level, role: "status" }, icon("warning"), h("div", {}, h("b", {}, finding.what), h("p", {}, prose(finding.advice))))),
+          health.findings.length === 0 && h("div", { class: "finding", "data-level": "ok", role: "status" }, icon("ok"), h("b", {}, "All is well.")));
+      }
       const newest = stream.windows.map(String).join();
       if (newest !== drawn) {
         drawn = newest;
-        replace(posts, panel("Posts per 15 minutes", "Whole platform, last 24 hours", stream.windows.length
-          ? seriesChart(stream.windows.map(([window_start, mentions], i) => ({ window_start, mentions, expected: null, lower: null, upper: null, open: i === stream.windows.length - 1 && window_start !== stream.last_closed_window_start, outlier: null })), { keyword: "All posts", height: 180 })
+        renew(posts, panel("Posts per 15 minutes", "Whole platform, last 24 hours", stream.windows.length
+          ? seriesChart(stream.windows.map(([window_start, mentions], i) => ({ window_start, mentions, expected: null, lower: null, upper: null, open: i === stream.windows.length - 1 && window_start !== stream.last_closed_window_start, outlier: null })), { keyword: "All posts", height: 180, at: standing(posts) })
           : empty("No windows yet", "Send posts with feed.produce, and start the stream.")));
       }
-      replace(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
+      renew(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
       const job = running?.jobs?.[0];
       const rate = job?.steps.find((step) => step.read_per_second !== null)?.read_per_second ?? pace(read);
