@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+import regex
+
 from transforms.posts import Post
 from transforms.text import keywords_of
 
@@ -23,7 +25,8 @@ LEAST_SAMPLED: Final = 20
 """Posts of a sample that a common hashtag must be on, whatever their share."""
 
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
-_HASHTAG = re.compile(r"[#＃]([^\s#＃]+)")
+# As the tokeniser has it: no punctuation or emoji behind it is part of it. A comma belongs to a list of hashtags.
+_HASHTAG = regex.compile(r"[#＃](\w[\w\u200c\u200d]*(?:['’]\w+)*)(?:\s?[,，、;])?")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -39,7 +42,7 @@ def hashtag(name: str) -> str | None:
 
 def hashtags(post: Post) -> set[str]:
     """Return the hashtags and challenges of a post, as keywords."""
-    names = [match[1] for match in _HASHTAG.finditer(post.item.text or "")]
+    names = [match[1] for match in _HASHTAG.finditer(_without_urls(post.item.text or ""))]
     names += [challenge.challenge_name for challenge in post.challenges or () if challenge.challenge_name]
     return {tag for name in names if (tag := hashtag(name)) is not None}
 
@@ -70,8 +73,11 @@ def readable(text: str, dropped: Collection[str]) -> str:
     >>> readable("New dance  #fyp #Salsa https://example.org/x", {"fyp"})
     'New dance #Salsa'
     """
-    if "://" in text or "www." in text.lower():
-        text = _URL.sub(" ", text)
+    text = _without_urls(text)
     if dropped and ("#" in text or "＃" in text):
         text = _HASHTAG.sub(lambda match: " " if hashtag(match[1]) in dropped else match[0], text)
     return " ".join(text.split())
+
+
+def _without_urls(text: str) -> str:
+    return _URL.sub(" ", text) if "://" in text or "www." in text.lower() else text

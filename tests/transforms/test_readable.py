@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transforms.posts import Challenge, Item, Post
 from transforms.readable import boilerplate, common, hashtag, hashtags, readable
+from transforms.text import tokenise
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,11 @@ from transforms.readable import boilerplate, common, hashtag, hashtags, readable
         ("#fyp#salsa#FYP", "#salsa"),
         ("＃fyp fyp", "fyp"),  # the word itself is not a hashtag
         ("#fypシ stays", "#fypシ stays"),
+        ("so good #fyp😂", "so good 😂"),
+        ("Nice #fyp, really", "Nice really"),
+        ("#fyp, #ForYou , #salsa, dance", "#salsa, dance"),
+        ('(#fyp) "#foryou"!', '( ) " "!'),
+        ("#fyp's #fyp-dance", "#fyp's -dance"),
         ("", ""),
     ],
 )
@@ -32,6 +40,19 @@ def test_a_challenge_and_a_hashtag_are_the_same_keyword():
     )
     assert hashtags(post) >= {"dance", "fyp"}
     assert "dance2" not in hashtags(post)
+
+
+def test_a_hashtag_ends_where_the_tokeniser_ends_it():
+    post = Post(Item("1", text="#fyp, (#dance) #cat😂 ##dog #c'est https://x.y/#no @ann#yes #2020"), 1.0)
+    assert hashtags(post) == {"fyp", "dance", "cat", "dog", "c'est", "yes"}
+
+
+PIECES = ["#fyp", "＃FYP", "#salsa", "fyp", " ", ",", "😂", "'s", "#", "@a", "東京", "x", " https://x.y/#fyp ", "!"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_no_keyword_comes_or_goes_but_what_is_dropped(text):
+    assert tokenise(readable(text, {"fyp"})) - {"fyp"} == tokenise(text) - {"fyp"}
 
 
 @pytest.mark.parametrize(("name", "expected"), [("ForYou", "foryou"), ("2020", None), ("", None), ("a b", None)])
