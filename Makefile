@@ -100,4 +100,5 @@ bench-peers: setup ## Measure counting beside Flink SQL and Spark (430 MB of jar
 
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored
+	@$(RUN) -c "from local import settings, stack; stack.discard(settings.load())"
 	rm -rf build

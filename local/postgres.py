@@ -7,8 +7,10 @@ import importlib.util
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -201,9 +203,12 @@ def _run_as(user: str | None, command: list[str]) -> subprocess.CompletedProcess
     )
 
 
+_SHARED = Path("/var/tmp")  # noqa: S108 - survives a reboot; what is used there is checked first
+
+
 def _shared_folder(purpose: str, key: str) -> Path:
     """A folder that an unprivileged user can reach when the project's own parents keep it out."""
-    return Path("/var/tmp") / f"tiktok-{purpose}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"  # noqa: S108 - survives a reboot; made by root, mode checked
+    return _SHARED / f"tiktok-{purpose}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _binaries(user: str | None) -> Path:
@@ -242,17 +247,40 @@ def _can_run(user: str | None, binaries: Path) -> bool:
         return False
 
 
-def _own(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+def _own(folder: Path, user: str | None = None) -> None:
+    """Make a folder where anybody may; one that is there already must be ours, or the server's.
+
+    Raises:
+        StackError: it is a link or belongs to somebody else, who could have planted it.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True, mode=0o700)
+    owners = {os.geteuid()} | ({pwd.getpwnam(user).pw_uid} if user else set())
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners:
         message = f"{folder} belongs to somebody else: remove it"
         raise StackError(message)
 
 
+def discard(settings: Settings) -> None:
+    """Delete the data that lie outside of STACK_DIR, where they are if the server's user cannot reach that."""
+    user = _server_user() if os.geteuid() == 0 else None
+    shared = _shared_data_folder(settings)
+    if user is not None and os.path.lexists(shared):
+        _own(shared, user)
+        shutil.rmtree(shared)
+
+
+def _shared_data_folder(settings: Settings) -> Path:
+    return _shared_folder("pgdata", str(settings.stack_dir / "postgres"))
+
+
 def _data_folder(settings: Settings, user: str | None) -> Path:
     """Where the data lie: below STACK_DIR unless the server's user cannot reach that."""
-    data = settings.stack_dir / "postgres"
-    for candidate in (data, _shared_folder("pgdata", str(data))):
+    data, shared = settings.stack_dir / "postgres", _shared_data_folder(settings)
+    for candidate in (data, shared):
+        if candidate == shared:
+            _own(candidate, user)
         candidate.mkdir(parents=True, exist_ok=True, mode=0o700)
         if user is None:
             return candidate

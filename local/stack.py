@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -101,6 +102,12 @@ def down(settings: Settings) -> bool:
         supervisor = Supervisor(settings)
         stopped = supervisor.stop()
         return bool(supervisor.stop_orphans()) or stopped
+
+
+def discard(settings: Settings) -> None:
+    """Delete all that a stack which is down has stored, wherever it lies."""
+    shutil.rmtree(settings.stack_dir, ignore_errors=True)
+    postgres.discard(settings)
 
 
 def free_port_environment(stack_dir: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +49,7 @@ def running(name: str, only: Collection[str] | None = None) -> Iterator[Settings
         yield settings
     finally:
         embedded.down(settings)
-        shutil.rmtree(folder, ignore_errors=True)
+        embedded.discard(settings)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +80,7 @@ def own_stack() -> Iterator[Settings]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stack is stopped then, too
     (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-stack-", dir=ROOT / "build"))
+    folder.chmod(0o755)  # else Postgres, which does not run as root, could not reach its data in there
     os.environ.update(stack.free_port_environment(folder))
     settings = configuration.load()
     os.environ.update(settings.environment)
@@ -93,7 +93,7 @@ def own_stack() -> Iterator[Settings]:
         raise
     finally:
         stack.down(settings)
-        shutil.rmtree(folder, ignore_errors=True)
+        stack.discard(settings)
 
 
 @contextmanager

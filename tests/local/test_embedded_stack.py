@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -104,7 +103,7 @@ def running() -> Iterator[Settings]:
         yield settings
     finally:
         stack.down(settings)
-        shutil.rmtree(folder)
+        stack.discard(settings)
 
 
 def _until(true: Callable[[], bool]) -> None:
