@@ -156,12 +156,15 @@ def read_totals(path: Path) -> dict[int, float]:
 
 
 def read_history(paths: Sequence[Path], totals: Path | None = None) -> CountHistory:
-    """Read files of mentions, and one of volumes, into a history from the first window that is seen to the last.
+    """Read files of mentions, and one of volumes, into a history from the first window that is in any of them to the last.
+
+    A window with a volume was watched, so one without mentions is silent: at the ends of the history too.
 
     Raises:
         UserError: a file is missing or malformed, or no row has mentions.
     """
     counts, volume = read_counts(paths), read_totals(totals) if totals else {}
-    start, end = int(counts.window[0]), int(counts.window[-1]) + WINDOW_SECONDS
+    seen = [int(counts.window[0]), int(counts.window[-1]), *volume]
+    start, end = min(seen), max(seen) + WINDOW_SECONDS
     posts = np.array([volume.get(window, np.nan) for window in range(start, end, WINDOW_SECONDS)])
     return CountHistory(counts.keywords, counts.keyword, counts.window, counts.mentions, start, end, posts)

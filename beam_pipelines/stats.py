@@ -7,13 +7,14 @@
 With --date the history is that of the days in Postgres that `beam_pipelines.parse` has completed, up to that day; files
 of counts, if given, stand in for days before those. Without it the files alone are the history, and there are no trends.
 The version appears in one transaction; a running stream takes it up by itself within ``--baselines_every_seconds``, unless
-there is one whose history goes further.
+there is one whose history goes further. It serves any alert budget, so --alerts_per_day changes nothing here.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ from beam_pipelines.stats_options import StatsOptions
 from beam_pipelines.trends import write_trends
 from detection.counts import CountHistory
 from detection.detector import Detector
+from detection.keyword_detector import KeywordDetector
+from detection.threshold import ThresholdDetector
 from programs.errors import UserError, start
 from programs.postgres import connect
 from transforms.baselines import newest_version
@@ -62,6 +65,21 @@ def history_days(connection: Any, day: date, most: int) -> list[date]:
             file=sys.stderr,
         )
     return days[::-1]
+
+
+def with_history(detector: Detector, days: int) -> KeywordDetector | ThresholdDetector:
+    """Return a detector that learns from so many days at most.
+
+    Raises:
+        UserError: that is not one day.
+    """
+    if days < 1:
+        msg = f"--history_days={days}: expected at least 1"
+        raise UserError(msg)
+    if isinstance(detector, ThresholdDetector):
+        return replace(detector, history_days=min(days, detector.history_days))  # the rule is one of a week
+    assert isinstance(detector, KeywordDetector)
+    return replace(detector, history_days=days)
 
 
 def _publish(history: CountHistory, files: CountHistory | None, detector: Detector) -> None:
@@ -106,7 +124,7 @@ def run(argv: Sequence[str]) -> int:
     runner = BatchRunner(argv, "tiktok-stats")
     options = PipelineOptions(runner.arguments).view_as(StatsOptions)
     date_given = options.view_as(DayOptions).date
-    detector = detector_of(options)
+    detector = with_history(detector_of(options), options.history_days)
     if not (date_given or options.counts):
         msg = "give the day with --date, or files with --counts"
         raise UserError(msg)
@@ -119,7 +137,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     day = parse_date(date_given, "--date")
     connection = connect("stats")
-    days = history_days(connection, day, options.history_days)
+    days = history_days(connection, day, detector.history_days)
     if files is not None and files.end < start_of(days[0]).timestamp():
         msg = f"the files of --counts end before {days[0]}, the first day of the history in Postgres"
         raise UserError(msg)

@@ -80,7 +80,7 @@ class KeywordDetector:
     name: str = "return_period"
 
     def fit(self, history: CountHistory, version: int) -> BaselineTable:
-        """Learn from the last ``history_days`` whole days (UTC) of a history; earlier days only if it is shorter."""
+        """Learn from the last ``history_days`` whole days (UTC) of a history, or from all that it has."""
         start, end = covered_days(history)
         start = max(start, end - self.history_days * DAY_SECONDS)
         if end <= start or not history.keywords:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from beam_pipelines.counts_files import read_history
+from detection.hourly import covered_days
+from detection.keyword_detector import KeywordDetector
 from programs.errors import UserError
 
 NOON = 1_600_000_200  # 2020-09-13T12:30:00Z
@@ -30,8 +33,18 @@ def test_counts_and_totals(tmp_path):
     assert rows == {("dance", 2700, 7), ("ramen", 0, 2), ("dance", 0, 5), ("東京,😂", 900, 1)}
     assert history.window.tolist() == sorted(history.window.tolist())
     assert sorted(history.keywords) == ["dance", "ramen", "東京,😂"]
-    assert (history.start, history.end, history.windows) == (NOON, NOON + 3600, 4)
-    np.testing.assert_array_equal(history.totals, [100, np.nan, np.nan, 300])
+    assert (history.start, history.end, history.windows) == (NOON - 900, NOON + 4500, 6)
+    np.testing.assert_array_equal(history.totals, [1, 100, np.nan, np.nan, 300, 9])
+
+
+def test_days_with_totals_are_whole_even_if_nobody_is_mentioned_at_night(tmp_path):
+    midnight = 1_600_041_600  # 2020-09-14
+    times = [datetime.fromtimestamp(midnight + i * 900, UTC).isoformat() for i in range(2 * 96)]
+    (tmp_path / "a.csv").write_text(HEAD + "".join(f"dance,{time},3\n" for time in times[4:-8]))
+    (tmp_path / "t.csv").write_text("window_start,total_posts\n" + "".join(f"{time},100\n" for time in times))
+    history = read_history([tmp_path / "a.csv"], tmp_path / "t.csv")
+    assert covered_days(history) == (midnight, midnight + 2 * 86_400)
+    assert len(KeywordDetector().fit(history, 1)) == 1
 
 
 def test_without_totals_the_volume_is_unknown(tmp_path):
