@@ -21,7 +21,8 @@ _BY_DATE: Final = "keyword_daily challenge_daily music_daily trends uncounted co
 _BY_TIME: Final = {
     "window_totals": "window_start",
     "outliers": "window_start",
-    "incidents": "closed_at",
+    # One that was retracted has not been closed; one that is open stays.
+    "incidents": "CASE WHEN state <> 'open' THEN coalesce(closed_at, last_at) END",
     "dead_letters": "seen_at",
 }
 

@@ -399,6 +399,23 @@ def test_retention_drops_old_days_and_no_others(capsys):
     assert "nothing" in capsys.readouterr().out
 
 
+def test_retention_drops_incidents_that_are_over_the_retracted_among_them():
+    insert = (
+        "INSERT INTO incidents (keyword, opened_at, last_at, peak_at, closed_at, state, peak_score, severity, status, peak_mentions,"
+        " peak_expected, shape) VALUES (%s, %s, %s, now(), %s, %s, 3, 'low', 'confirmed', 9, 1, 'pulse') RETURNING 1"
+    )
+    old, new = date(1998, 1, 1), date(1998, 1, 9)
+    for keyword, at, closed_at, state in (
+        ("closed", old, old, "closed"), ("retracted", old, None, "retracted"), ("open", old, None, "open"),
+        ("new", new, None, "retracted"),
+    ):  # fmt: skip
+        query(insert, f"kept {keyword}", at, at, closed_at, state)
+    retention.run(["--date=1998-01-09", "--keep_days=2"])
+    assert query("SELECT keyword FROM incidents WHERE keyword LIKE 'kept %%' AND %s ORDER BY 1", True) == [
+        ("kept new",), ("kept open",),
+    ]  # fmt: skip
+
+
 def test_the_statements_of_the_readme_return_what_they_promise():
     first, prefix = today() - timedelta(days=2), lake_of("readme")  # the newest day that has been parsed
     for i in range(2):
