@@ -16,6 +16,7 @@ import pytest
 
 from beam_pipelines import day_tables, parity, retention, stats, trends
 from beam_pipelines.days import today
+from dashboard.trends import _RANKS
 from feed.simulation import Config, Simulation
 from local import accounting
 from local.settings import ROOT
@@ -308,6 +309,18 @@ def test_stats_learn_from_the_parsed_days_and_tell_what_grew(capsys):
     assert query("SELECT max(version) FROM baseline_versions") == [(version,)]
     with pytest.raises(UserError, match="2005-04-09 has not been parsed"):
         trends.run(["--date=2005-04-09"])
+
+
+def test_an_index_has_the_order_of_the_page_of_trends():
+    plan = query(
+        "SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off;"
+        f"EXPLAIN SELECT *, {_RANKS['growth']} AS rank FROM trends WHERE date = %s AND kind = 'keyword' "
+        "ORDER BY rank DESC, name LIMIT 50",
+        date(2005, 4, 3),
+    )
+    told = "\n".join(line for (line,) in plan)
+    assert "Index Scan using trends_by_rank" in told
+    assert "Sort" not in told
 
 
 def test_days_on_which_a_hashtag_was_boilerplate_are_not_zeros_of_its_trend():
