@@ -32,11 +32,13 @@ Settings come from the environment or .env:
   PGEDITOR_USER, PGEDITOR_PASSWORD             the login that writes watchlist and feedback; without it nobody can
   DASHBOARD_TOKEN                              what a person signs in with to write; without it nobody can
   DASHBOARD_ADDRESS                            where to listen (default: {DEFAULT_ADDRESS})
+  DASHBOARD_BEHIND_PROXY                       yes: a proxy passes on what other machines ask; every request then needs
+                                               the token, and X-Forwarded-… of 127.0.0.1 (FORWARDED_ALLOW_IPS) counts
   FLINK_MASTER                                 Flink's REST API (default: 127.0.0.1:8081)
   KAFKA_BOOTSTRAP_SERVERS, TOPIC_POSTS         where the posts come from, to tell how far the stream is behind
   KAFKA_CONSUMER_GROUP                         the stream's consumer group (default: tiktok-stream)
 
-Ctrl-C ends it. It speaks plain HTTP: beyond your own machine put a proxy with TLS in front of it."""
+Ctrl-C ends it. It speaks plain HTTP: beyond your own machine put a proxy with TLS in front of it (docs/dashboard.md)."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -78,6 +80,8 @@ class _Server(uvicorn.Server):
                 log_level=log_level,
                 access_log=log_level in {"debug", "info"},
                 server_header=False,
+                # Else who is on this machine could pass for another client with each request, and have no limit.
+                proxy_headers=config.behind_proxy,
                 timeout_graceful_shutdown=5,
             )
         )

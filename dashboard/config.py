@@ -45,12 +45,13 @@ class Config:
     Attributes:
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
-        token: secret for writes and, beyond loopback, for everything; None makes the dashboard read-only.
+        token: secret for writes and, unless it is private, for everything; None makes the dashboard read-only.
         postgres: libpq's ``host``, ``port`` and ``dbname``.
         reader: login that reads.
         editor: login that writes watchlist and feedback; None makes the dashboard read-only.
         flink: ``HOST:PORT`` of Flink's REST API.
         kafka: where the posts come from.
+        behind_proxy: a proxy passes on what other machines ask, and tells of whom in ``X-Forwarded-…`` headers.
         query_seconds: time that one query may take.
         connections: connections to Postgres that the reader may have.
         requests_per_minute: of one client, over which it is told to wait.
@@ -66,6 +67,7 @@ class Config:
     editor: Login | None
     flink: str
     kafka: Kafka = Kafka()
+    behind_proxy: bool = False
     query_seconds: float = 5.0
     connections: int = 8
     requests_per_minute: int = 600
@@ -73,9 +75,9 @@ class Config:
     poll_seconds: float = 1.0
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
-        return is_loopback(self.host)
+    def is_private(self) -> bool:
+        """Whether it is for this machine alone."""
+        return is_loopback(self.host) and not self.behind_proxy
 
     @property
     def url(self) -> str:
@@ -109,10 +111,12 @@ def load(env: Mapping[str, str], address: str | None = None) -> Config:
     if token is not None and len(token) < LEAST_TOKEN_LENGTH:
         msg = f"DASHBOARD_TOKEN has {len(token)} characters, too few to be safe: use {LEAST_TOKEN_LENGTH} or more"
         raise UserError(msg)
-    if token is None and not is_loopback(host):
+    behind_proxy = _yes(env, "DASHBOARD_BEHIND_PROXY")
+    if token is None and (behind_proxy or not is_loopback(host)):
+        where = "What is behind a proxy" if behind_proxy else host
         msg = (
-            f"{host} can be reached from other machines, so every request needs a token: set DASHBOARD_TOKEN, "
-            f"or listen on {DEFAULT_ADDRESS}"
+            f"{where} can be reached from other machines, so every request needs a token: set DASHBOARD_TOKEN, "
+            f"or listen on {DEFAULT_ADDRESS} without DASHBOARD_BEHIND_PROXY"
         )
         raise UserError(msg)
     reader = _login(env, "PGREADER")
@@ -137,7 +141,16 @@ def load(env: Mapping[str, str], address: str | None = None) -> Config:
             env.get("KAFKA_CONSUMER_GROUP") or Kafka.group,
             librdkafka_settings(env),
         ),
+        behind_proxy=behind_proxy,
     )
+
+
+def _yes(env: Mapping[str, str], name: str) -> bool:
+    value = (env.get(name) or "no").lower()
+    if value not in {"yes", "no"}:
+        msg = f"{name}={env[name]}: expected yes or no"
+        raise UserError(msg)
+    return value == "yes"
 
 
 def _address(text: str) -> tuple[str, int]:

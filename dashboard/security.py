@@ -1,7 +1,7 @@
 """Who may do what: the token, sessions of browsers, and what every response must carry.
 
-On loopback everybody on the machine may read, and the token is for writes. Beyond loopback the token is for everything
-but the page's own files, which hold no data and are needed to sign in.
+On loopback everybody on the machine may read, and the token is for writes. Beyond loopback, and for what a proxy passes
+on, the token is for everything but the page's own files, which hold no data and are needed to sign in.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ _HEADERS = {
 
 router = APIRouter(tags=["session"])
 _bearer = HTTPBearer(auto_error=False, description="The value of DASHBOARD_TOKEN.")
+_OF_PROXIES = frozenset(("forwarded", "via", "x-real-ip"))
 _UNAUTHORIZED = {"WWW-Authenticate": 'Bearer realm="dashboard"'}
 
 
@@ -105,6 +106,18 @@ def is_signed_in(request: Request, token: str | None) -> bool:
     return token is not None and (_by_header(request, token) or _by_cookie(request, token))
 
 
+def is_private(request: Request, config: Config) -> bool:
+    """Tell whether a request comes from this machine itself, as far as it shows.
+
+    A proxy on the same machine connects from there, too. It gives itself away by its headers or, without any, by HTTP/1.0,
+    which nginx speaks unless it is told otherwise; where it does not, ``DASHBOARD_BEHIND_PROXY`` is what tells.
+    """
+    passed_on = request.scope.get("http_version") == "1.0" or any(
+        name in _OF_PROXIES or name.startswith("x-forwarded-") for name in request.headers
+    )
+    return config.is_private and not passed_on
+
+
 def _require_write(
     request: Request,
     services: ServicesNeeded,
@@ -133,7 +146,7 @@ def get_session(request: Request, services: ServicesNeeded) -> Session:
     return Session(
         signed_in=is_signed_in(request, config.token),
         writable=config.token is not None and config.editor is not None,
-        required=not config.is_loopback,
+        required=not is_private(request, config),
     )
 
 
@@ -200,7 +213,7 @@ class Guard:
 
     def _check(self, request: Request) -> None:
         config = self._config
-        if config.is_loopback and not self._is_own_name(request.headers.get("host", "")):
+        if config.is_private and not self._is_own_name(request.headers.get("host", "")):
             # A page of a foreign host whose name was bent to 127.0.0.1 must not read anything.
             raise ProblemError(400, "foreign-host", f"This dashboard is at {config.url}.")
         path = request.url.path
@@ -211,7 +224,7 @@ class Guard:
         if path == f"{API}/session":
             if request.method == "POST":
                 self._count(self._sign_ins, "sign-ins", client)
-        elif not config.is_loopback and not is_signed_in(request, config.token):
+        elif not is_private(request, config) and not is_signed_in(request, config.token):
             detail = "Every request needs the token: sign in on the page, or send `Authorization: Bearer …`."
             raise ProblemError(401, "token-needed", detail, _UNAUTHORIZED)
 

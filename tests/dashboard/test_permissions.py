@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
 import pytest
 from fastapi.testclient import TestClient
 
+from dashboard.__main__ import _Server
 from dashboard.config import Config, load
 from dashboard.problems import ProblemError
 from dashboard.security import COOKIE, session_value
@@ -103,10 +106,53 @@ def test_beyond_loopback_a_token_must_be_set() -> None:
         load(env)
     with pytest.raises(UserError, match="too few"):
         load({**env, "DASHBOARD_TOKEN": "short"})
-    assert not load({**env, "DASHBOARD_TOKEN": "x" * 16}).is_loopback
-    assert load(env, "127.0.0.1:0").is_loopback
+    assert not load({**env, "DASHBOARD_TOKEN": "x" * 16}).is_private
+    assert load(env, "127.0.0.1:0").is_private
     with pytest.raises(UserError, match="HOST:PORT"):
         load(env, "8050")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: a.example", "Via: 1.1 proxy"],
+)
+def test_what_a_proxy_passes_on_needs_the_token(make_client: Make, world: World, header: str) -> None:
+    client = make_client()
+    name, _, value = header.partition(": ")
+    passed_on = {name: value}
+    assert client.get(f"{API}/incidents").status_code == 200
+    assert client.get(f"{API}/incidents", headers=passed_on).status_code == 401
+    assert client.get(f"{API}/session", headers=passed_on).json()["required"]
+    assert client.get("/", headers=passed_on).status_code == 200
+    passed_on["Authorization"] = f"Bearer {TOKEN}"
+    assert client.get(f"{API}/incidents", headers=passed_on).status_code == 200
+
+
+def test_nginx_as_it_comes_needs_the_token(server: str) -> None:
+    host, _, port = server.removeprefix("http://").partition(":")
+    for version, status in (("1.0", b"401"), ("1.1", b"200")):
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            request = f"GET {API}/session HTTP/{version}\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+            connection.sendall(request.replace("session", "incidents").encode())
+            assert connection.makefile("rb").readline().split()[1] == status
+
+
+def test_behind_a_proxy_everything_needs_the_token(make_client: Make, world: World) -> None:
+    client = make_client(behind_proxy=True)
+    own_name = {"host": "dashboard.example"}
+    assert client.get(f"{API}/incidents", headers=own_name).status_code == 401
+    assert client.get("/", headers=own_name).status_code == 200
+    env = {"PGREADER_PASSWORD": "x", "DASHBOARD_BEHIND_PROXY": "yes"}
+    with pytest.raises(UserError, match="set DASHBOARD_TOKEN"):
+        load(env)
+    assert not load({**env, "DASHBOARD_TOKEN": "x" * 16}).is_private
+    with pytest.raises(UserError, match="expected yes or no"):
+        load({**env, "DASHBOARD_BEHIND_PROXY": "1"})
+
+
+def test_only_a_proxy_says_who_the_client_is(config: Config) -> None:
+    assert not _Server(config, "warning").config.proxy_headers
+    assert _Server(replace(config, behind_proxy=True), "warning").config.proxy_headers
 
 
 def test_passwords_are_not_shown(config: Config) -> None:
