@@ -24,6 +24,7 @@ from dashboard.posts import COLUMNS, Basis, Post, check_span, is_parsed, parsed_
 from dashboard.problems import documented
 from dashboard.series import Span, points, span_of
 from dashboard.services import Reader
+from transforms.readable import hashtag
 
 router = APIRouter(tags=["keywords"])
 
@@ -47,6 +48,7 @@ class Driver(BaseModel):
     kind: DriverKind
     id: str
     name: str
+    keyword: str | None = Field(description="What posts with it are counted as; null for sounds and authors.")
     posts: int = Field(description="Posts of the keyword that carry it.")
     usual_share: float | None = Field(
         description="Its share of the keyword's posts on the days before; null if unknown."
@@ -85,6 +87,7 @@ class Drivers(BaseModel):
                             "kind": "challenge",
                             "id": "slowmotion",
                             "name": "slowmotion",
+                            "keyword": "slowmotion",
                             "posts": 260,
                             "usual_share": 0.04,
                             "contribution": 257.5,
@@ -226,6 +229,7 @@ def _sampled(
                 kind="word",
                 id=row["keyword"],
                 name=row["keyword"],
+                keyword=row["keyword"],
                 posts=len(row["shared"]),
                 usual_share=None,
                 contribution=None,
@@ -254,6 +258,7 @@ def _driver(row: Row, excess: float | None, *, compared: bool) -> Driver:
         kind=row["kind"],
         id=row["id"],
         name=row["name"] or row["id"],
+        keyword=row["id"] if row["kind"] == "word" else hashtag(row["id"]) if row["kind"] == "challenge" else None,
         posts=posts,
         usual_share=row["usual_share"] if compared else None,
         contribution=contribution,

@@ -13,7 +13,7 @@ from dashboard import paging
 from dashboard.database import Database, Row
 from dashboard.outliers import RETURN_PERIOD, return_period
 from dashboard.paging import CursorText, Limit
-from dashboard.parameters import LARGEST_ID, NO_NUL, From, KeywordText, Kind, PostId, Severities, Status, To
+from dashboard.parameters import LARGEST_ID, NO_NUL, From, KeywordText, Kind, PostId, Severities, Status, To, folded
 from dashboard.problems import ProblemError, documented
 from dashboard.security import WriteAllowed
 from dashboard.services import Editor, Reader
@@ -166,7 +166,7 @@ def list_incidents(
         ("i.status = ANY(%(status)s)", "status", status),
         ("i.kind = %(kind)s", "kind", kind),
         ("i.keyword = %(keyword)s", "keyword", keyword),
-        ("strpos(i.keyword, lower(%(search)s)) > 0", "search", search),
+        ("strpos(i.keyword, %(search)s) > 0", "search", folded(search or "") or None),
         ("i.last_at >= %(start)s", "start", start),
         ("i.opened_at < %(end)s", "end", end),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -21,6 +22,16 @@ KeywordText = Annotated[str, StringConstraints(min_length=1, max_length=200, pat
 Keyword = Annotated[
     KeywordText, Query(description="The keyword, as the tables have it: lower case, without `#`.", examples=["dance"])
 ]
+
+
+def folded(text: str) -> str:
+    """Return a part of a keyword as the tables have it, however somebody types it.
+
+    >>> folded(" #Groß")
+    'gross'
+    """
+    plain = text.strip().lstrip("#＃")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
 
 
 def _explicit(value: object) -> object:

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.database import Database, Row
 from dashboard.expectations import Expectation, baselines_of
-from dashboard.parameters import From, Keyword, KeywordText, Status, To
+from dashboard.parameters import From, Keyword, KeywordText, Status, To, folded
 from dashboard.problems import ProblemError, documented
 from dashboard.services import Reader
+from dashboard.watchlist import as_keyword
 from detection.counts import WINDOW_SECONDS
 
 router = APIRouter(tags=["keywords"])
@@ -120,6 +121,14 @@ class Suggestions(BaseModel):
     """Keywords that begin with a text."""
 
     items: list[str]
+
+
+class Resolved(BaseModel):
+    """The keyword that posts with a text count for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"keyword": "grossglockner"}]})
+
+    keyword: str
 
 
 class Span(NamedTuple):
@@ -231,8 +240,7 @@ def suggest_keywords(
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> Suggestions:
     """Return keywords that begin with a text: those with incidents first, then those with a baseline."""
-    plain = prefix.strip().removeprefix("#").casefold()
-    like = plain.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    like = folded(prefix).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     rows = reader.rows(
         """
         (SELECT keyword, 0 AS rank FROM incidents WHERE keyword LIKE %(like)s GROUP BY keyword LIMIT %(limit)s)
@@ -245,6 +253,14 @@ def suggest_keywords(
     )
     ranked = dict.fromkeys(row["keyword"] for row in sorted(rows, key=lambda row: (row["rank"], row["keyword"])))
     return Suggestions(items=list(ranked)[:limit])
+
+
+@router.get("/keyword", responses=documented(422, 503))
+def resolve_keyword(
+    text: Annotated[KeywordText, Query(description="What somebody typed.", examples=["#Großglockner"])],
+) -> Resolved:
+    """Return the keyword that a text is counted as: in lower case, normalised, without `#`."""
+    return Resolved(keyword=as_keyword(text.strip()))
 
 
 def newest_window(reader: Database) -> datetime | None:

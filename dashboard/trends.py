@@ -17,6 +17,7 @@ from dashboard.paging import CursorText, Limit
 from dashboard.parameters import NO_NUL
 from dashboard.problems import documented
 from dashboard.services import Reader
+from transforms.readable import hashtag
 
 router = APIRouter(tags=["trends"])
 
@@ -51,6 +52,7 @@ class Trend(BaseModel):
 
     id: str
     name: str
+    keyword: str | None = Field(description="What posts with it are counted as; null for sounds and musicians.")
     artist: str | None = Field(description="Of a sound.")
     posts: int
     engagement: int | None = Field(description="Comments, likes and shares of the posts; null for keywords.")
@@ -79,6 +81,7 @@ class TrendPage(BaseModel):
                         {
                             "id": "dance",
                             "name": "dance",
+                            "keyword": "dance",
                             "artist": None,
                             "posts": 8_112,
                             "engagement": None,
@@ -157,7 +160,7 @@ def list_trends(
         state="ready",
         advice=None,
         compared_days=compared,
-        items=[_trend(row, [by_day.get((row["name"], one)) for one in around], compared) for row in rows],
+        items=[_trend(subject, row, [by_day.get((row["name"], one)) for one in around], compared) for row in rows],
         next_cursor=paging.encode(list_name, (rows[-1]["rank"], rows[-1]["name"])) if more else None,
     )
 
@@ -182,11 +185,13 @@ def _lack(day: Date | None, dates: Sequence[Date]) -> tuple[State, str]:
     return "not_parsed", advice
 
 
-def _trend(row: Row, days: Sequence[Row | None], compared: int) -> Trend:
+def _trend(subject: Subject, row: Row, days: Sequence[Row | None], compared: int) -> Trend:
     today = days[-1]
+    name = row["name"]
     return Trend(
-        id=row["name"],
-        name=row["title"] or row["name"],
+        id=name,
+        name=row["title"] or name,
+        keyword=name if subject == "keywords" else hashtag(name) if subject == "challenges" else None,
         artist=row["artist"],
         posts=row["posts"],
         engagement=today["engagement"] if today else None,

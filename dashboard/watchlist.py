@@ -174,7 +174,9 @@ def as_keyword(text: str) -> str:
         ProblemError: the text holds no keyword, or several.
     """
     found = sorted(tokenise(text))
-    if len(found) != 1 and all(unicodedata.category(character)[0] in "LMN" for character in text.removeprefix("#")):
+    if len(found) != 1 and all(
+        character == "_" or unicodedata.category(character)[0] in "LMN" for character in text.removeprefix("#")
+    ):
         # Stop words, and words of scripts without spaces, are one keyword only where their author wrote a hashtag.
         found = sorted(tokenise(f"#{text}")) or found
     if len(found) != 1:

@@ -49,6 +49,7 @@ def test_open_incidents_come_most_unusual_first(client: TestClient) -> None:
         ({"severity": "low"}, {"astrology", "sushi"}),
         ({"state": "retracted"}, {"drone"}),
         ({"search": "DANC"}, {"dance"}),
+        ({"search": " #Ｄanc"}, {"dance"}),
         ({"keyword": "kpop"}, {"kpop"}),
         ({"watched": True}, {"dance", "ramen", "sneakers", "espresso"}),
         ({"status": "provisional"}, {"astrology"}),
@@ -134,6 +135,32 @@ def test_a_series_has_every_window_and_the_outliers_own_expectation(client: Test
             judged[name] for name in ("mentions", "expected", "lower", "upper")
         ]
     assert all(point["lower"] <= point["expected"] <= point["upper"] for point in points)
+
+
+def test_a_text_is_resolved_as_it_is_counted(client: TestClient) -> None:
+    for text, keyword in (
+        ("#Großglockner", "grossglockner"),
+        ("the", "the"),
+        ("big_dance", "big_dance"),
+        ("👍🏽", "👍"),
+    ):
+        assert get(client, "/keyword", text=text) == {"keyword": keyword}
+    assert client.get(f"{API}/keyword", params={"text": "ramen noodles"}).status_code == 422
+
+
+def test_challenges_say_what_they_are_counted_as(client: TestClient, admin: Any, world: World) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO trends (date, kind, name, posts, usual, days, growth) SELECT %s, 'challenge', name, 5000, 0, 7, 501"
+            " FROM unnest(ARRAY['Großglockner', 'two words']) AS name",
+            (world.days[-1],),
+        )
+    try:
+        found = {item["id"]: item["keyword"] for item in get(client, "/trends/challenges", limit=500)["items"]}
+        assert (found["Großglockner"], found["two words"]) == ("grossglockner", None)
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM trends WHERE posts = 5000")
 
 
 def test_an_unknown_keyword_has_a_series_of_zeros_and_no_expectation(client: TestClient) -> None:

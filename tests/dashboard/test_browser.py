@@ -329,6 +329,61 @@ def test_the_keyboard_reaches_search_and_views(open_page: Open) -> None:
     page.locator("h1", has_text="dance").wait_for()
 
 
+def test_the_search_finds_what_the_counting_makes_of_a_text(open_page: Open) -> None:
+    page = open_page("/", expect_errors=True)
+    for typed, keyword in (("Großglockner", "grossglockner"), ("＃Ｄａｎｃｅ", "dance"), ("#big_dance", "big_dance")):
+        page.locator("#search-text").fill(typed)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/keyword?q={keyword}")
+    page.locator("#search-text").fill("ramen noodles")
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('search-text').validationMessage.includes('several keywords')")
+    page.locator("#search-text").fill("dance")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/keyword?q=dance")
+
+
+def test_the_filter_takes_a_hashtag(open_page: Open) -> None:
+    page = open_page("/")
+    page.wait_for_selector(".incident")
+    page.locator("#filter-text").fill("#DANC")
+    page.wait_for_url("**search=*")
+    until(page, "document.querySelectorAll('.incident').length === 1")
+    assert page.locator(".incident .keyword").inner_text() == "dance"
+
+
+def test_a_link_to_an_old_incident_shows_that_one(open_page: Open, admin: Any, world: World) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO incidents (keyword, opened_at, peak_at, peak_score, state, shape, last_at, closed_at, severity,"
+            " status, kind, peak_mentions, peak_expected) SELECT 'puppy', at, at, 1, 'closed', 'pulse', at, at, 'low', 'confirmed', 'surge',"
+            " 9, 3 FROM generate_series(%s - interval '20 days', %s, interval '1 hour') AS at RETURNING incident_id",
+            (world.newest - 40 * WINDOW, world.newest - 40 * WINDOW),
+        )
+        oldest = cursor.fetchone()[0]
+    try:
+        page = open_page(f"/keyword?q=puppy&incident={oldest}")
+        page.locator("tr.current a[aria-current]").wait_for()
+        assert page.locator("tbody tr.current a").get_attribute("href").endswith(f"incident={oldest}")
+        page.locator(".tile", has_text="Lasted").wait_for()
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM incidents WHERE keyword = 'puppy' AND peak_mentions = 9 AND severity = 'low'")
+
+
+def test_every_followed_keyword_has_its_chart(open_page: Open, admin: Any) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute("INSERT INTO watchlist (keyword, list) SELECT 'many' || n, 'Many' FROM generate_series(1, 60) n")
+    try:
+        page = open_page("/watchlist")
+        page.wait_for_selector("tbody tr")
+        until(page, "[...document.querySelectorAll('tbody tr')].every((row) => row.querySelector('svg.spark'))")
+        assert page.locator("tbody tr").count() > 60
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM watchlist WHERE list = 'Many'")
+
+
 def test_times_are_local_with_utc_on_hover(open_page: Open, world: World) -> None:
     page = open_page("/", timezone_id="Asia/Tokyo")
     shown = page.locator(".incident", has_text="dance").locator("time").first

@@ -56,6 +56,15 @@ export async function show(main, { signal, query, go }) {
     get("/health", {}, signal),
   ]);
   const asked = query.get("incident");
+  if (asked && !incidents.some((item) => String(item.incident_id) === asked)) {
+    // A link to it may be older than the newest that are listed.
+    const older = await get(`/incidents/${encodeURIComponent(asked)}`, {}, signal).catch((problem) => {
+      if (problem.name === "AbortError" || !(problem.status < 500)) throw problem;
+      announce(problem.message);
+      return null;
+    });
+    if (older?.keyword === keyword) incidents.push(older);
+  }
   const incident = asked ? incidents.find((item) => String(item.incident_id) === asked) : incidents.find((item) => item.state !== "retracted");
   const span = query.get("days") ?? "1";
   const newest = health.stream.last_window_start;
@@ -165,7 +174,7 @@ function why(found, incident, keyword, span, signal) {
   const share = (driver) => Math.min((relative ? driver.share_of_excess ?? 0 : driver.posts) / top, 1);
   const bar = (driver) => h("li", { class: "driver" },
     h("div", { class: "driver-name" },
-      driver.kind === "word" || driver.kind === "challenge" ? keywordLink(driver.id) : h("span", { dir: "auto" }, driver.name),
+      driver.keyword !== null ? keywordLink(driver.keyword) : h("span", { dir: "auto" }, driver.name),
       h("span", { class: "number" }, relative && driver.share_of_excess !== null ? percent(Math.min(driver.share_of_excess, 1)) : exact ? count(driver.posts) : `${driver.posts} shared`)),
     h("div", { class: "bar", "aria-hidden": "true" }, h("i", { vars: { "--share": share(driver).toFixed(3) } })),
     h("p", { class: "muted small" },

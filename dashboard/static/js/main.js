@@ -80,6 +80,7 @@ function search() {
   };
   text.addEventListener("input", () => {
     stop();
+    text.setCustomValidity("");
     asking = new AbortController();
     const { signal } = asking;
     timer = setTimeout(async () => {
@@ -88,13 +89,22 @@ function search() {
       if (!signal.aborted) replace(document.getElementById("search-list"), found.items.map((keyword) => h("option", { value: keyword })));
     }, 150);
   });
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const keyword = text.value.trim().replace(/^#/, "").toLowerCase();
-    if (!keyword) return;
+    const typed = text.value.trim();
+    if (!typed) return;
     stop();
+    let found;
+    try {
+      found = await get("/keyword", { text: typed }); // how a text becomes a keyword only the counting knows
+    } catch (problem) {
+      text.setCustomValidity(problem.message);
+      text.reportValidity();
+      return;
+    }
+    if (text.value.trim() !== typed) return; // somebody types on
     text.value = "";
-    go(keywordAddress(keyword));
+    go(keywordAddress(found.keyword));
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;

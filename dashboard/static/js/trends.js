@@ -54,7 +54,7 @@ export async function show(main, { signal, query, go }) {
 
 function row(item, i, subject) {
   const growth = item.growth === null ? badge("–") : h("b", { class: item.growth >= 1 ? "rise" : "fall" }, `×${item.growth < 10 ? item.growth.toFixed(1) : count(item.growth)}`);
-  const name = subject === "keywords" || subject === "challenges" ? keywordLink(item.id.toLowerCase(), { days: 7 }) : h("span", { dir: "auto" }, item.name);
+  const name = item.keyword !== null ? keywordLink(item.keyword, { days: 7 }) : h("span", { dir: "auto" }, item.name);
   return h("tr", {},
     h("td", { class: "rank muted" }, String(i + 1)),
     h("th", { scope: "row" }, name, item.artist && h("span", { class: "muted" }, ` ${item.artist}`)),

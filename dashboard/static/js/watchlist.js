@@ -8,6 +8,8 @@ import { onIncident } from "./live.js";
 import { announce, empty, heading, keywordLink, load, severity, table } from "./parts.js";
 import { current, mayWrite } from "./session.js";
 
+const MOST_CHARTS = 50; // that the API gives at a time
+
 export async function show(main, { signal }) {
   const body = h("div", { class: "stack" });
   const error = h("p", { class: "form-error", role: "alert" });
@@ -93,11 +95,14 @@ export async function show(main, { signal }) {
 
   /** Fill in the charts, which the lists do not wait for. */
   async function drawCharts(charts) {
+    const keywords = [...charts.keys()];
     try {
-      const { items } = await get("/sparklines", { keyword: [...charts.keys()].slice(0, 50) }, signal);
-      for (const series of items) {
-        drawn.set(series.keyword, sparkline(series, { width: 130, height: 28, label: `Last 24 hours of ${series.keyword}` }));
-        replace(charts.get(series.keyword), drawn.get(series.keyword));
+      for (let i = 0; i < keywords.length; i += MOST_CHARTS) {
+        const { items } = await get("/sparklines", { keyword: keywords.slice(i, i + MOST_CHARTS) }, signal);
+        for (const series of items) {
+          drawn.set(series.keyword, sparkline(series, { width: 130, height: 28, label: `Last 24 hours of ${series.keyword}` }));
+          replace(charts.get(series.keyword), drawn.get(series.keyword));
+        }
       }
     } catch (problem) {
       if (problem.name !== "AbortError") console.warn(problem.message);
