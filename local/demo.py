@@ -108,7 +108,7 @@ def _run(settings: Settings, notes: Notes, options: argparse.Namespace, console:
     report["parity"] = _parity(connection, yesterday)
     _step(console, "sending posts as if posted now: the running stream judges them by the new baselines")
     report["judged_by_new_baselines"] = _live(connection, notes, day, console)
-    report["dashboard"] = web.up(settings, console.print)
+    report["dashboard"] = _dashboard(settings, console)
     report["seconds"] = round(time.monotonic() - began, 1)
     REPORT.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
     _show(report, settings)
@@ -173,6 +173,12 @@ def _live(connection: Any, notes: Notes, day: Path, console: Console) -> list[di
             return found
         time.sleep(1)
     return []
+
+
+def _dashboard(settings: Settings, console: Console) -> str:
+    """Start the dashboard, anew if it runs: its address or token may be others now."""
+    web.down(settings)
+    return web.up(settings, console.print)
 
 
 def _step(console: Console, what: str) -> None:

@@ -28,6 +28,7 @@ SECRETS = (
 )
 _PLACEHOLDER = "<random>"
 _LOOPBACK = ("127.0.0.1", "localhost")
+_EVERY = ("0.0.0.0", "[::]", "::")  # noqa: S104 - to be recognised
 
 
 class StackError(Exception):
@@ -185,10 +186,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
         bucket=_bucket(env),
         airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),
-        # It may listen on every address; from this machine it is reached on this one.
-        dashboard=replace(
-            _address(env, "DASHBOARD_ADDRESS", env["DASHBOARD_ADDRESS"], anywhere=True), host="127.0.0.1"
-        ),
+        dashboard=_reached(_address(env, "DASHBOARD_ADDRESS", env["DASHBOARD_ADDRESS"], anywhere=True)),
     )
 
 
@@ -207,6 +205,11 @@ def _address(
         )
         raise StackError(message)
     return Address(host, int(port), port_setting or setting)
+
+
+def _reached(address: Address) -> Address:
+    """Return where this machine reaches what may listen on every address."""
+    return replace(address, host="127.0.0.1") if address.host in _EVERY else address
 
 
 def _integer(env: Mapping[str, str], name: str, *, least: int) -> int:

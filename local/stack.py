@@ -198,10 +198,11 @@ def _wait(part: Part, supervisor: Supervisor, seconds: float, say: Say, began: f
 def _require_free_ports(parts: Sequence[Part]) -> None:
     for part in parts:
         for address in part.listens:
-            with socket.socket() as probe:
+            host = address.host.strip("[]")
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((address.host, address.port))
+                    probe.bind((host, address.port))
                 except OSError as error:
                     message = (
                         f"{part.title} cannot listen on {address} ({os.strerror(error.errno or 0).lower()}): "

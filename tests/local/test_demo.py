@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg2
 import pytest
 from rich.console import Console
 
-from local import demo, demo_data, reset
+from local import demo, demo_data, reset, web
 from local.demo_data import NOTHING, Note, Notes
-from local.settings import Settings, StackError
+from local.settings import Address, Settings, StackError
 
 DAY = date(2026, 3, 1)
 BEGAN = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
@@ -175,6 +177,28 @@ def test_a_note_that_cannot_be_read_covers_nothing(stack: Stack, tmp_path: Path)
     stack.records = 1
     with pytest.raises(StackError):
         stack.start()
+
+
+@pytest.mark.integration
+def test_the_dashboard_runs_with_the_settings_of_now(postgres: Settings, tmp_path: Path) -> None:
+    console = Console(quiet=True)
+    ports = [_free_port() for _ in range(2)]
+    settings = replace(postgres, stack_dir=tmp_path)
+    try:
+        for port in ports:
+            address = Address("127.0.0.1", port, "DASHBOARD_ADDRESS")
+            environment = {**postgres.environment, "DASHBOARD_ADDRESS": str(address)}
+            now = replace(settings, dashboard=address, environment=environment)
+            with urlopen(demo._dashboard(now, console), timeout=60) as answer:
+                assert answer.status == 200
+    finally:
+        web.down(settings)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_a_note_comes_back_as_it_was_written(stack: Stack) -> None:

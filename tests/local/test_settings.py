@@ -48,6 +48,20 @@ def test_a_setting_that_cannot_be_is_named(env: dict[str, str], name: str, value
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("listens", "reached"),
+    [
+        ("localhost:8050", "127.0.0.1:8050"),
+        ("0.0.0.0:8050", "127.0.0.1:8050"),
+        ("[::]:8050", "127.0.0.1:8050"),
+        ("10.0.0.5:8050", "10.0.0.5:8050"),
+        ("[::1]:8050", "[::1]:8050"),
+    ],
+)
+def test_the_dashboard_is_reached_where_it_listens(env: dict[str, str], listens: str, reached: str) -> None:
+    assert str(configuration.load({**env, "DASHBOARD_ADDRESS": listens}).dashboard) == reached
+
+
 def test_env_file_is_private_complete_and_kept(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     assert configuration.write_env_file(path)
