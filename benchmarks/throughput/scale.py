@@ -44,8 +44,8 @@ OPEN_WINDOWS = 2
 BASELINE_BYTES = 34
 """Memory per baseline in each Python worker."""
 
-WORKER_BYTES = 250 << 20
-"""Memory of a Python worker without baselines."""
+WORKER_BYTES = 499 << 20
+"""Memory of a Python worker without baselines, at its peak in the full stream: benchmarks/README.md."""
 
 ROW_BYTES = 100
 """Room of a row of a keyword's window in Postgres, with its index; estimated."""
@@ -59,7 +59,7 @@ PUTS_PER_S = 3_500
 CHECKPOINT_BYTES_PER_S = 100e6
 """Assumed: what a task manager writes of its state in a second."""
 
-WORKER_LIMIT_BYTES = 600e6
+WORKER_LIMIT_BYTES = 600 << 20
 """Memory that a Python worker should stay below."""
 
 
@@ -200,9 +200,9 @@ def needs(load: Load, machines: Machines) -> list[Need]:
         # A new table is loaded while the old one still serves.
         Need(
             "memory of a Python worker",
-            (WORKER_BYTES + 2 * BASELINE_BYTES * load.baselines) / 1e6,
-            WORKER_LIMIT_BYTES / 1e6,
-            "MB",
+            (WORKER_BYTES + 2 * BASELINE_BYTES * load.baselines) / 2**20,
+            WORKER_LIMIT_BYTES / 2**20,
+            "MiB",
         ),
     ]
     return sorted(found, key=lambda need: -need.share)

@@ -49,6 +49,14 @@ def test_needs_grow_with_what_comes_and_shrink_with_what_there_is():
     assert share(replace(LOAD, baselines=10_000_000), MACHINES, memory) > 1 > share(LOAD, MACHINES, memory)
 
 
+def test_a_worker_takes_the_memory_that_was_measured():
+    memory = "memory of a Python worker"
+    measured = {0: 499 / 600, 1_000_000: 538 / 600}
+    for baselines, least in measured.items():
+        # Above what was measured only by the second table, which was not loaded then.
+        assert least <= share(replace(LOAD, baselines=baselines), MACHINES, memory) < least + 0.06
+
+
 def test_the_scarcest_comes_first(capsys: pytest.CaptureFixture[str]):
     small = ["--posts_per_s=1000", "--keywords=1000", "--task_managers=1"]
     assert scale.main([*small, "--json"]) == 0
