@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -66,6 +67,16 @@ def option(argv: Sequence[str], name: str) -> str:
     return ""
 
 
+def _reason(error: HTTPError) -> str:
+    """Return what Flink's REST API says of a refusal, without its stack trace."""
+    try:
+        told = "\n".join(json.loads(error.read())["errors"])
+    except (ValueError, KeyError, TypeError):
+        told = ""
+    lines = [line.strip() for line in told.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+    return lines[0] if lines else str(error.reason)
+
+
 def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[str]:
     """Add to a command line what the Flink runner needs and it does not say."""
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -109,7 +120,7 @@ class Cluster:
         """Ask for a resource, with a body to be sent as JSON if there is one.
 
         Raises:
-            UserError: the cluster does not answer.
+            UserError: the cluster does not answer, or refuses; the message holds its reason.
         """
         data = None if body is None else json.dumps(body).encode()
         request = Request(  # noqa: S310 - the scheme is http or https
@@ -118,6 +129,9 @@ class Cluster:
         try:
             with urlopen(request, timeout=REST_TIMEOUT_SECONDS) as response:  # noqa: S310
                 return json.loads(response.read() or b"null")
+        except HTTPError as error:
+            msg = f"Flink at {self.url} answers {method} {path} with {error.code}: {_reason(error)}"
+            raise UserError(msg) from None
         except (URLError, OSError) as error:
             msg = f"no Flink cluster answers at {self.url} ({error}): start it with `make up`, or set FLINK_MASTER"
             raise UserError(msg) from None
@@ -152,6 +166,23 @@ class Cluster:
         self.get(f"/jobs/{quote(job_id)}?mode=cancel", method="PATCH")
         while self.state(job_id) not in TERMINAL_STATES:
             time.sleep(0.3)
+
+    @contextmanager
+    def one_more(self, name: str) -> Iterator[set[str]]:
+        """The submission of a job; what was submitted is cancelled if the block is left by an error or by Ctrl-C.
+
+        Yields:
+            The ids of the jobs that are known before.
+        """
+        known = {job["jid"] for job in self.jobs()}
+        try:
+            yield known
+        except BaseException:
+            for job in self.jobs():
+                if job["name"] == name and job["jid"] not in known and job["state"] not in TERMINAL_STATES:
+                    print(f"cancelling {name} …", file=sys.stderr, flush=True)
+                    self.cancel(job["jid"])
+            raise
 
     def cancel_with_savepoint(self, job_id: str, directory: str = "") -> str:
         """Take a savepoint of a job, cancel the job, and wait until both is done; the job runs on if there can be none.
@@ -203,5 +234,5 @@ class Cluster:
                     if job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"]:
                         return str(job["jid"])
             time.sleep(0.5)
-        msg = f"the job {name} did not start within {timeout:.0f} s: see {self.url} and `make logs`"
+        msg = f"the job {name} did not start within {timeout:.0f} s: see `make logs`"
         raise UserError(msg)

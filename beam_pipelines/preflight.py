@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -29,9 +29,7 @@ def check_topics(servers: str, topics: Iterable[str]) -> None:
         UserError: it does not; the message says what to do.
     """
     try:
-        # Kafka's client would go on trying for half a minute.
-        host, _, port = servers.split(",", maxsplit=1)[0].rpartition(":")
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        _reach_one(servers.split(","))  # Kafka's client would go on trying for half a minute
         admin = KafkaAdminClient(
             bootstrap_servers=servers.split(","),
             bootstrap_timeout_ms=BOOTSTRAP_MS,
@@ -52,12 +50,30 @@ def check_topics(servers: str, topics: Iterable[str]) -> None:
             raise UserError(msg)
 
 
+def _reach_one(servers: Sequence[str]) -> None:
+    failure: OSError | None = None
+    for server in servers:
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            failure = error
+        else:
+            return
+    if failure is not None:
+        raise failure
+
+
 def check_servers(config: StreamConfig) -> None:
     """See that Kafka, the lake and Postgres are there, before a job fails for want of them.
 
     Raises:
         UserError: one is not; the message says which and what to do.
     """
+    protocol = os.environ.get("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT"
+    if config.source == "kafkaio" and protocol.upper() != "PLAINTEXT":
+        msg = f"--source=kafkaio has no TLS and no login (KAFKA_SECURITY_PROTOCOL={protocol}): take --source=librdkafka"
+        raise UserError(msg)
     check_topics(config.bootstrap_servers, (config.topic_posts, config.topic_outliers, config.topic_dead))
     check_lake(config.lake)
     connection = connect("preflight")

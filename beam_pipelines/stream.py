@@ -22,6 +22,7 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult
 
 from beam_pipelines import flink
 from beam_pipelines.command_line import check_known, print_help, wants_help
@@ -176,33 +177,35 @@ def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:
 
 def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink: Build) -> int:
     details = options.get_all_options()
-    master, name = details["flink_master"], details["job_name"]
-    cluster = None if master == EMBEDDED else flink.Cluster(master)
-    with JobServer(flink.job_server_jar(), master) as server:  # Java starts while the checks and the build go on
+    master, name, parallelism = details["flink_master"], details["job_name"], int(details["parallelism"])
+
+    def submit(server: JobServer, where: str) -> PipelineResult:
         check_servers(config)
-        known: set[str] = set()
-        if cluster is not None:
-            cluster.check_slots(int(details["parallelism"]))
-            known = {job["jid"] for job in cluster.jobs()}
         options.view_as(PortableOptions).job_endpoint = server.job_endpoint
         if config.source == "librdkafka":
             options.view_as(DebugOptions).add_experiment(flink.AT_ONCE)
         pipeline = beam.Pipeline(options=options)
         expansion_service = server.expansion_service if config.source == "kafkaio" else ""
-        build_on_flink(pipeline, config, Place(expansion_service, int(details["parallelism"])))
-        where = "an embedded Flink" if cluster is None else cluster.url
+        build_on_flink(pipeline, config, Place(expansion_service, parallelism))
         print(f"submitting {name} to {where} …", file=sys.stderr, flush=True)
-        result = pipeline.run()
-        if cluster is None:
+        return pipeline.run()
+
+    # Java starts while the checks and the build go on.
+    if master == EMBEDDED:
+        with JobServer(flink.job_server_jar(), master) as server:
+            result = submit(server, "an embedded Flink")
             try:
                 result.wait_until_finish()
             except KeyboardInterrupt:
                 result.cancel()  # or Beam's own thread complains that the job server is gone
                 raise
-            return 0
-        # Ends its streams from the job server. Should they end with the server, as this program does, gRPC's thread may be
+        return 0
+    cluster = flink.Cluster(master)
+    cluster.check_slots(parallelism)
+    with cluster.one_more(name) as known, JobServer(flink.job_server_jar(), master) as server:
+        submit(server, cluster.url)
+        # Ends the streams from the job server. Should they end with the server, as this program does, gRPC's thread may be
         # stopped while it holds a lock that their destructors want: the program would never return.
-        del result
         gc.collect()
         job_id = cluster.wait_for_start(name, known)
     print(f"running: {cluster.url}/#/job/running/{job_id}", file=sys.stderr, flush=True)

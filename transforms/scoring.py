@@ -47,7 +47,7 @@ NOTHING: Final = -1
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a shard knows beside its two states.
+    """What a shard knows beside the detector's states.
 
     Attributes:
         ends: start of the window after which the state in each slot stands; ``NOTHING`` if the slot is empty.

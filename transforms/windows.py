@@ -1,8 +1,9 @@
-"""Time: windows, watermark, panes, lateness. The only place that knows of them.
+"""Windows, panes and lateness.
 
 Windows are tumbling, 15 minutes of event time long, on the ``time_stamp`` of a post. What advances time is the Kafka
-record's timestamp (``ReadFromKafka``'s create-time policy), which the producer sets from ``time_stamp``; it tolerates
-no disorder, so disorder is lateness. The watermark of an idle topic follows the clock, and so closes its last window.
+record's timestamp, which the producer sets from ``time_stamp``: how, and how much disorder is forgiven, is the sources'
+affair (``ReadFromKafka`` forgives none, so disorder is lateness). The watermark of an idle topic follows the clock, and
+so closes its last window.
 
 A window fires *early* panes, every so many seconds of processing time while it is open, one *on-time* pane when the
 watermark passes its end, and *late* panes for posts that come within the allowed lateness of 15 minutes. Posts that are
