@@ -156,7 +156,7 @@ def get_health(reader: Reader, meter: Meter) -> Health:
     now = datetime.now(UTC)
     stream, baselines = _stream(reader, now), _baselines(reader, now)
     parity = _days(reader, "parity_days", ParityDay)
-    findings = [*_stream_findings(stream, now), *_baseline_findings(baselines), *_parity_findings(parity)]
+    findings = [*_stream_findings(stream, now), *_baseline_findings(baselines, now), *_parity_findings(parity)]
     levels = {finding.level for finding in findings}
     return Health(
         level="down" if "down" in levels else "warning" if levels else "ok",
@@ -216,10 +216,13 @@ def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
     return BaselineVersion.model_validate({**row, "age_seconds": (now - row["published_at"]).total_seconds()})
 
 
-def _baseline_findings(baselines: BaselineVersion | None) -> list[Finding]:
-    advice = "Run the daily batch, or: `python -m beam_pipelines.stats`"
+def _baseline_findings(baselines: BaselineVersion | None, now: datetime) -> list[Finding]:
+    day = (now - timedelta(days=1)).date()
+    advice = f"Run the daily batch: `python -m beam_pipelines.parse --date {day}`, then `python -m beam_pipelines.stats --date {day}`"
     if baselines is None:
-        return [Finding(level="warning", what="There are no baselines, so nothing is found unusual.", advice=advice)]
+        what = "There are no baselines, so only what is extreme beside the hours before is found unusual."
+        advice += ". Or learn from files of past counts: `python -m beam_pipelines.stats --counts …`"
+        return [Finding(level="warning", what=what, advice=advice)]
     if baselines.age_seconds <= STALE_AFTER.total_seconds():
         return []
     age = _ago(timedelta(seconds=baselines.age_seconds))

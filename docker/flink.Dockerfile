@@ -41,3 +41,7 @@ RUN mkdir -p build/cache \
     && find /jars/lib -name '*.jar' ! -name 'flink-*' ! -name 'slf4j-*' -exec cp {} /opt/flink/lib/ \; \
     && mv /jars "$(python -c 'from local import jars; print(jars.folder(jars.JOB_SERVER))')" \
     && install -d -o flink -g flink /state
+
+# From the start: the runtime then gives this user the container's output, which is where PYTHON_WORKER_LOG leads. A program that
+# begins as root and becomes flink later could not open it.
+USER flink

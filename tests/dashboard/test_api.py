@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from psycopg2.extras import execute_values
 
 from beam_pipelines.trends import write_trends
-from dashboard import drivers
+from dashboard import drivers, health
 from dashboard.expectations import Baseline
 from tests.dashboard.world import EVENTS, MUSIC, World
 
@@ -376,6 +376,26 @@ def test_health_tells_of_stream_letters_and_baselines(client: TestClient, world:
     ]
     assert found["baselines"]["detector"] == "return_period"
     assert found["level"] == "ok"
+
+
+def test_advice_on_baselines_can_be_followed() -> None:
+    now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    (finding,) = health._baseline_findings(None, now)
+    assert "only what is extreme beside the hours before" in finding.what
+    assert "`python -m beam_pipelines.stats --date 2026-03-01`" in finding.advice
+    assert "`python -m beam_pipelines.stats --counts …`" in finding.advice
+    old = health.BaselineVersion(
+        version=1,
+        detector="return_period",
+        keywords=1,
+        history_from=now,
+        history_to=now,
+        published_at=now,
+        age_seconds=3 * 86_400,
+    )
+    (finding,) = health._baseline_findings(old, now)
+    assert finding.what == "The baselines are 3 days old."
+    assert "--date 2026-03-01" in finding.advice
 
 
 def test_parsed_days_and_parity_are_shown_and_a_difference_is_a_finding(

@@ -80,6 +80,26 @@ def test_images_are_pinned(services: dict[str, Any]) -> None:
     assert all(re.search(r":[\w.-]*\d[\w.-]*$", image) for image in foreign)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"), ("FLINK_MASTER", "http://127.0.0.1:8081"), ("KAFKA_PORT", "19092")],
+)
+def test_addresses_may_be_written_as_the_embedded_stack_takes_them(compose: Compose, name: str, value: str) -> None:
+    done = compose("config", "--format", "json", **dict.fromkeys(GIVEN, "secret"), **{name: value})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["services"]
+    assert {port["host_ip"] for one in found.values() for port in one.get("ports", [])} == {"127.0.0.1"}
+    assert found["kafka"]["ports"][0]["published"] == ("19092" if name == "KAFKA_PORT" else "9092")
+
+
+def test_workers_can_write_to_the_containers_output(services: dict[str, Any]) -> None:
+    dockerfile = (ROOT / "docker" / "flink.Dockerfile").read_text(encoding="utf-8")
+    assert "PYTHON_WORKER_LOG=/proc/1/fd/2" in dockerfile
+    # Only who the container starts as may open it.
+    assert dockerfile.rstrip().splitlines()[-1] == "USER flink"
+    assert {service.get("user", "flink") for service in services.values()} == {"flink"}
+
+
 def test_what_stays_up_reports_its_health(services: dict[str, Any]) -> None:
     assert {name for name, service in services.items() if "healthcheck" not in service} == {"provision", "stream"}
 

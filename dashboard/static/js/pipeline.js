@@ -53,7 +53,7 @@ export async function show(main, { signal }) {
         tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window closed"),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
         tile("Dead letters", count(dead), "in 7 days", null),
-        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, duration(baselines.age_seconds * 1000), " old") : "nothing is judged", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
+        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, duration(baselines.age_seconds * 1000), " old") : "only the hours before judge", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
         lag && h("p", { class: "muted small" }, "Kafka lag: ", prose(lag.detail))];
     }, { quiet, rows: 2 });
   }
