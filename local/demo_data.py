@@ -165,7 +165,7 @@ def jobs(found: Iterable[Mapping[str, Any]], note: Note) -> list[str]:
 
 def _records(settings: Settings) -> int:
     """Return how many posts the topic has ever been sent."""
-    consumer = KafkaConsumer(bootstrap_servers=str(settings.kafka))
+    consumer = KafkaConsumer(bootstrap_servers=str(settings.kafka), enable_auto_commit=False)
     try:
         topic = settings.topic_posts
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
