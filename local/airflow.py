@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 from urllib.request import Request, urlopen
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = configuration.load(create=True)
         if options.command == "run":
             prepare(settings)
-            return subprocess.run(command(*options.arguments), env=environment(settings), check=False).returncode
+            return run_command(command(*options.arguments), environment(settings))
         _serve(settings, options.unpause, console)
         return 0
     except StackError as error:
@@ -64,6 +65,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def run_command(arguments: Sequence[str], given: dict[str, str]) -> int:
+    """Run a command to its end, however it is told to end, and return its exit code.
+
+    A signal is passed on as Ctrl-C, which Airflow ends well at, and is waited for. A task's pipeline that Airflow then leaves
+    behind is ended, too.
+    """
+    mark = f"LOCAL_AIRFLOW_RUN={secrets.token_hex(8)}"
+    told: list[int] = []
+    process = subprocess.Popen(arguments, env={**given, **dict([mark.split("=")])})
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        told.append(number)
+        # Ctrl-C reaches all programs of a terminal by itself.
+        if number != signal.SIGINT or not _at_a_terminal():
+            process.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    code = process.wait()
+    if not told:
+        return code
+    _end_marked(mark)
+    return 128 + told[0]
+
+
+def _at_a_terminal() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _end_marked(mark: str, seconds: float = 20) -> None:
+    """End the processes that have a mark in their environment; those that take too long are killed. Linux only."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + seconds
+        told: set[int] = set()
+        while (marked := _marked(mark)) and time.monotonic() < deadline:
+            for pid in marked - told:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            told |= marked
+            time.sleep(0.1)
+
+
+def _marked(mark: str) -> set[int]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # gone meanwhile, or somebody else's
+            if mark.encode() in entry.read_bytes().split(b"\0"):
+                found.add(int(entry.parent.name))
+    return found - {os.getpid()}
 
 
 def home(settings: Settings) -> Path:

@@ -61,6 +61,50 @@ def test_without_its_environment_one_line_says_what_to_do(
         airflow.prepare(settings)
 
 
+# Stands for Airflow: it starts a pipeline in a session of its own, and needs a while to end.
+_AIRFLOW = """
+import subprocess, sys, time
+pipeline = subprocess.Popen(
+    [sys.executable, "-c", "import time; time.sleep(600)"], stdin=-3, stdout=-3, stderr=-3, start_new_session=True
+)
+print(pipeline.pid, flush=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    time.sleep(1)
+    print("ended well", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_is_waited_for_with_its_pipeline(number: int) -> None:
+    program = (
+        "import os, sys; from local.airflow import run_command; sys.exit(run_command(sys.argv[1:], dict(os.environ)))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, sys.executable, "-c", _AIRFLOW],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        pipeline = psutil.Process(int(process.stdout.readline()))
+        process.send_signal(number)
+        assert process.stdout.readline() == "ended well\n"
+        assert process.wait(60) == 128 + number
+    assert not pipeline.is_running() or pipeline.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_command_tells_how_it_ended() -> None:
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    try:
+        assert airflow.run_command([sys.executable, "-c", "raise SystemExit(7)"], dict(os.environ)) == 7
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_it_starts_tells_the_login_and_stops(settings: Settings) -> None:
