@@ -154,6 +154,29 @@ def test_the_watermark_follows_the_slowest_partition_until_it_is_idle(topic: Top
     reader.close()
 
 
+def test_a_partition_that_ends_with_a_transaction_is_idle_too(topic: Topic) -> None:
+    producer = Producer({"bootstrap.servers": topic.servers, "transactional.id": f"x-{topic.name}"})
+    producer.init_transactions(30)
+    for _ in range(2):
+        producer.begin_transaction()
+        producer.produce(topic.name, b"a", partition=0, timestamp=T0)
+        producer.commit_transaction(30)
+    reader = topic.reader(idle_seconds=1.0)
+    start(reader)
+    batches = read(reader, 2)
+    assert [offset for offset, _ in values(batches, 0)] == [0, 2]
+
+    def idle() -> list[int] | None:
+        assert reader.read() == []
+        watermark = reader.watermark_ms()
+        return [watermark] if watermark and watermark > T0 else None
+
+    assert abs(until(idle)[0] - time.time() * 1000) < 3_000
+    reader.resume({0: 0, 1: 0})  # a bundle failed: what was read to its end is not any more
+    assert [offset for offset, _ in values(read(reader, 2), 0)] == [0, 2]
+    reader.close()
+
+
 def test_without_a_broker_nothing_comes_and_time_stands_still() -> None:
     reader = TopicReader(TopicSettings("127.0.0.1:1", "t", "g", idle_seconds=0.0), owns=lambda _: True)
     reader.resume({0: 5})

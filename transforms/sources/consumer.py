@@ -80,6 +80,8 @@ class TopicReader:
         self._settings = settings
         self._owns = owns
         self._offsets: dict[int, int] = {}
+        # Where partitions were read to their end: the marks of a producer's transactions have offsets, and are no records.
+        self._read_to: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._next_commit = self._next_look = self._next_question = 0.0
         self._next_complaint: dict[str, float] = {}
@@ -92,6 +94,7 @@ class TopicReader:
                 "client.id": "tiktok-stream",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
                 # Retention may have overtaken a job that stood still; what is left is read.
                 "auto.offset.reset": "earliest",
                 # By default a full queue makes the fetcher pause for a second.
@@ -109,6 +112,7 @@ class TopicReader:
         if offsets != self._offsets:
             now = time.monotonic()
             self._offsets = dict(offsets)
+            self._read_to.clear()
             for partition in offsets:
                 self._time.add(partition, now)
             self._consumer.assign([self._place(partition) for partition in offsets])
@@ -200,7 +204,7 @@ class TopicReader:
                 except KafkaException as error:
                     self._note(error.args[0])
                     break
-                if end <= self._offsets[partition]:
+                if end <= max(self._offsets[partition], self._read_to.get(partition, 0)):
                     self._time.empty(partition, at_ms)
         return self._time.watermark_ms(time.time_ns() // 1_000_000)
 
@@ -236,6 +240,9 @@ class TopicReader:
         error = message.error()
         if error is None:
             return True
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._read_to[message.partition()] = message.offset()
+            return False
         if error.fatal() or error.code() in _HOPELESS:
             raise KafkaException(error)
         self._note(error)
