@@ -199,7 +199,9 @@ def check(post: CountedPost, timestamp_ms: int) -> None:
     if ahead > FUTURE_TOLERANCE_SECONDS:
         raise Rejected(Reason.FUTURE_TIME_STAMP, f"time_stamp lies {ahead:.12g} s ahead of the record's own timestamp")
     if post.time_stamp > LAST_SECOND:
-        raise Rejected(Reason.BAD_TIME_STAMP, f"time_stamp lies beyond the year 9999; is it in seconds? {post.time_stamp}")
+        raise Rejected(
+            Reason.BAD_TIME_STAMP, f"time_stamp lies beyond the year 9999; is it in seconds? {post.time_stamp}"
+        )
 
 
 def decode_leniently(raw: bytes) -> Post:
