@@ -67,7 +67,9 @@ def provision(settings: Settings) -> list[str]:
     with _Session(settings, settings.admin, "postgres") as cursor:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [settings.database])
         if cursor.fetchone() is None:
-            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(settings.database)))
+            created = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' {}")
+            locale = sql.SQL(_locale(cursor.connection.server_version))
+            cursor.execute(created.format(sql.Identifier(settings.database), locale))
             done.append(f"created the database {settings.database}")
     applied = _migrate(settings)
     if applied:
@@ -89,6 +91,16 @@ def provision(settings: Settings) -> list[str]:
             cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(*names))
         cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(settings.database)))
     return done
+
+
+def _locale(version: int) -> str:
+    """Return the options by which a database sorts by code points, as ours does, whatever the server's own locale is.
+
+    Only then an index of a text also finds what begins with something.
+    """
+    if version < 170000:
+        return "LC_COLLATE 'C'"
+    return "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
 
 
 def _launch(settings: Settings) -> Launch:

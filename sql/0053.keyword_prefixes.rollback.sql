@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS baselines_by_prefix;
