@@ -112,10 +112,13 @@ def is_private(request: Request, config: Config) -> bool:
     A proxy on the same machine connects from there, too. It gives itself away by its headers or, without any, by HTTP/1.0,
     which nginx speaks unless it is told otherwise; where it does not, ``DASHBOARD_BEHIND_PROXY`` is what tells.
     """
-    passed_on = request.scope.get("http_version") == "1.0" or any(
+    return config.is_private and not _is_passed_on(request)
+
+
+def _is_passed_on(request: Request) -> bool:
+    return request.scope.get("http_version") == "1.0" or any(
         name in _OF_PROXIES or name.startswith("x-forwarded-") for name in request.headers
     )
-    return config.is_private and not passed_on
 
 
 def _require_write(
@@ -133,7 +136,10 @@ def _require_write(
         raise ProblemError(401, "token-needed", detail, _UNAUTHORIZED)
     # A page of another port of this host is "same site", so the cookie alone proves nothing.
     if request.headers.get("origin") != f"{request.url.scheme}://{request.headers.get('host', '')}":
-        raise ProblemError(403, "foreign-origin", "Only the dashboard's own page may write with a session.")
+        detail = "Only the dashboard's own page may write with a session."
+        if _is_passed_on(request) and not services.config.behind_proxy:
+            detail += " Behind a proxy it is known as that only with DASHBOARD_BEHIND_PROXY=yes."
+        raise ProblemError(403, "foreign-origin", detail)
 
 
 WriteAllowed = Depends(_require_write)

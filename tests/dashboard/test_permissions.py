@@ -74,6 +74,9 @@ def test_a_session_writes_from_the_own_page_alone(make_client: Make, world: Worl
     assert client.get(f"{API}/session").json()["signed_in"]
     refused(client, world, 403, "foreign-origin")
     refused(client, world, 403, "foreign-origin", origin="http://127.0.0.1:9999")
+    proxied = {"origin": "https://dashboard.example", "x-forwarded-proto": "https"}
+    refusal = client.post(f"{API}/watchlist", json={"keyword": "chess"}, headers=proxied)
+    assert "DASHBOARD_BEHIND_PROXY=yes" in refusal.json()["detail"]
     feedback = f"{API}/incidents/{world.incidents['sushi']}/feedback"
     assert client.put(feedback, json={"verdict": "useful"}, headers={"origin": OWN}).status_code == 200
     assert client.delete(feedback, headers={"origin": OWN}).status_code == 204
