@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from detection.baselines import BaselineTable, keyword_hashes
 from detection.counts import WINDOWS_PER_DAY, CountHistory, WindowCounts
@@ -113,7 +113,7 @@ class ThresholdDetector:
             expected=mean,
             lower=np.maximum(mean - self.deviations * deviation, 0),
             upper=upper,
-            p_value=stats.norm.sf(z),
+            p_value=special.ndtr(-z),
             score=z,
             severity=severity.astype(np.int8),
             tide=np.zeros(n),
