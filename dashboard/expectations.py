@@ -77,14 +77,18 @@ class Baseline:
         return [Expectation(*values) for values in zip(mean.tolist(), lower.tolist(), upper.tolist(), strict=True)]
 
 
+IN_FORCE = "SELECT version FROM baseline_versions ORDER BY history_to DESC, version DESC LIMIT 1"
+"""The version that the stream judges by: that whose history goes furthest, of several the one published last."""
+
+
 def baselines_of(reader: Database, keywords: Sequence[str]) -> dict[str, Baseline]:
-    """Return the newest baselines of some keywords, of those that have one."""
+    """Return the baselines in force of some keywords, of those that have one."""
     rows = reader.rows(
-        """
+        f"""
         SELECT b.keyword, b.level, b.dispersion, b.season, v.pooled
         FROM baselines b JOIN baseline_versions v USING (version)
-        WHERE version = (SELECT max(version) FROM baseline_versions) AND keyword = ANY(%(keywords)s)
-        """,
+        WHERE version = ({IN_FORCE}) AND keyword = ANY(%(keywords)s)
+        """,  # noqa: S608 - text of our own
         {"keywords": list(keywords)},
     )
     return {

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.database import Database, existing_tables
+from dashboard.expectations import IN_FORCE
 from dashboard.kafka import ConsumerLag, Meter
 from dashboard.problems import documented
 from dashboard.services import Reader
@@ -209,7 +210,7 @@ def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
 def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
     row = reader.row(
         "SELECT version, detector, keywords, history_from, history_to, published_at FROM baseline_versions"
-        " ORDER BY version DESC LIMIT 1"
+        f" WHERE version = ({IN_FORCE})"  # noqa: S608 - text of our own
     )
     if row is None:
         return None

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.database import Database, Row
-from dashboard.expectations import Expectation, baselines_of
+from dashboard.expectations import IN_FORCE, Expectation, baselines_of
 from dashboard.parameters import From, Keyword, KeywordText, Status, To, folded
 from dashboard.problems import ProblemError, documented
 from dashboard.services import Reader
@@ -242,13 +242,13 @@ def suggest_keywords(
     """Return keywords that begin with a text: those with incidents first, then those with a baseline."""
     like = folded(prefix).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     rows = reader.rows(
-        """
+        f"""
         (SELECT keyword, 0 AS rank FROM incidents WHERE keyword LIKE %(like)s GROUP BY keyword LIMIT %(limit)s)
         UNION ALL
         (SELECT keyword, 1 FROM baselines
-         WHERE version = (SELECT max(version) FROM baseline_versions) AND keyword LIKE %(like)s
+         WHERE version = ({IN_FORCE}) AND keyword LIKE %(like)s
          ORDER BY keyword LIMIT %(limit)s)
-        """,
+        """,  # noqa: S608 - text of our own
         {"like": like, "limit": limit},
     )
     ranked = dict.fromkeys(row["keyword"] for row in sorted(rows, key=lambda row: (row["rank"], row["keyword"])))

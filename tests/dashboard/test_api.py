@@ -398,6 +398,25 @@ def test_advice_on_baselines_can_be_followed() -> None:
     assert "--date 2026-03-01" in finding.advice
 
 
+def test_baselines_of_an_old_day_that_came_later_are_not_in_force(client: TestClient, admin: Any, world: World) -> None:
+    before = get(client, "/health")["baselines"]["version"]
+    expected = get(client, "/series", keyword="dance")["points"][0]["expected"]
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO baseline_versions (detector, history_from, history_to, keywords, pooled) SELECT detector,"
+            " history_from, history_to - interval '9 days', 2, pooled FROM baseline_versions RETURNING version"
+        )
+        version = cursor.fetchone()[0]
+        cursor.execute("INSERT INTO baselines VALUES (%s, 'dance', 9999, 1), (%s, 'zzzold', 1, 1)", (version, version))
+    try:
+        assert get(client, "/health")["baselines"]["version"] == before
+        assert get(client, "/series", keyword="dance")["points"][0]["expected"] == expected
+        assert get(client, "/keywords", prefix="zzz")["items"] == []
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM baseline_versions WHERE version = %s", (version,))
+
+
 def test_parsed_days_and_parity_are_shown_and_a_difference_is_a_finding(
     client: TestClient, admin: Any, world: World
 ) -> None:
