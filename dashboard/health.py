@@ -209,8 +209,10 @@ def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
 
 def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
     row = reader.row(
-        "SELECT version, detector, keywords, history_from, history_to, published_at FROM baseline_versions"
-        f" WHERE version = ({IN_FORCE})"  # noqa: S608 - text of our own
+        f"""
+        SELECT version, detector, keywords, history_from, history_to, published_at FROM baseline_versions
+        WHERE version = ({IN_FORCE})
+        """  # noqa: S608 - text of our own
     )
     if row is None:
         return None
