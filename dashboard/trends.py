@@ -171,8 +171,8 @@ def _newest(reader: Database) -> Date | None:
 
 
 def _compared_days(reader: Database, day: Date) -> int | None:
-    """Return how many days a day's trends were compared with, None if it has no trends."""
-    row = reader.row("SELECT days FROM trends WHERE date = %(date)s LIMIT 1", {"date": day})
+    """Return how many days a day's trends were compared with at most, None if it has no trends."""
+    row = reader.row("SELECT max(days) AS days FROM trends WHERE date = %(date)s", {"date": day})
     return row["days"] if row else None
 
 

@@ -75,16 +75,19 @@ def run_command(arguments: Sequence[str], given: dict[str, str]) -> int:
     """
     mark = f"LOCAL_AIRFLOW_RUN={secrets.token_hex(8)}"
     told: list[int] = []
-    process = subprocess.Popen(arguments, env={**given, **dict([mark.split("=")])})
+    process: subprocess.Popen[bytes] | None = None
 
     def pass_on(number: int, _: FrameType | None) -> None:
         told.append(number)
         # Ctrl-C reaches all programs of a terminal by itself.
-        if number != signal.SIGINT or not _at_a_terminal():
+        if process is not None and (number != signal.SIGINT or not _at_a_terminal()):
             process.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
+    process = subprocess.Popen(arguments, env={**given, **dict([mark.split("=")])})
+    if told:  # before there was anything to tell
+        process.send_signal(signal.SIGINT)
     code = process.wait()
     if not told:
         return code

@@ -41,6 +41,7 @@ FOLDER = ROOT / "build" / "demo"
 REPORT = ROOT / "build" / "demo.json"
 HISTORY_DAYS = 14
 PATIENCE_SECONDS = 90
+_IN_FORCE = "FROM baseline_versions ORDER BY history_to DESC, version DESC LIMIT 1"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,7 +140,7 @@ def _live(connection: Any, notes: Notes, day: Path, console: Console) -> list[di
             "ORDER BY excess DESC LIMIT 1"
         )
         strongest = cursor.fetchone()
-        cursor.execute("SELECT max(version) FROM baseline_versions")
+        cursor.execute(f"SELECT version {_IN_FORCE}")
         (version,) = cursor.fetchone()
     if strongest is None:
         return []
@@ -244,7 +245,7 @@ def _account(
             "WHERE status <> 'retracted' ORDER BY score DESC"
         )
         outliers = [dict(zip((column.name for column in cursor.description), row, strict=True)) for row in cursor]
-        cursor.execute("SELECT version, detector, keywords FROM baseline_versions ORDER BY version DESC LIMIT 1")
+        cursor.execute(f"SELECT version, detector, keywords {_IN_FORCE}")
         version, detector, keywords = cursor.fetchone()
     events = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines()]
     for event in events:

@@ -67,8 +67,8 @@ import subprocess, sys, time
 pipeline = subprocess.Popen(
     [sys.executable, "-c", "import time; time.sleep(600)"], stdin=-3, stdout=-3, stderr=-3, start_new_session=True
 )
-print(pipeline.pid, flush=True)
 try:
+    print(pipeline.pid, flush=True)
     time.sleep(600)
 except KeyboardInterrupt:
     time.sleep(1)
