@@ -35,6 +35,29 @@ ASK_SECONDS = 2.0
 _REPEAT_SECONDS = 30.0
 _LOG = logging.getLogger(__name__)
 
+
+class Seldom(logging.Filter):
+    """Lets each kind of line, told by its first word, pass once in half a minute.
+
+    While a broker is away librdkafka tells of every attempt to connect, twenty times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is to be logged."""
+        kind, now = record.getMessage().partition(" ")[0], time.monotonic()
+        if now < self._next.get(kind, 0.0):
+            return False
+        self._next[kind] = now + _REPEAT_SECONDS
+        return True
+
+
+_LOG_OF_CLIENT = _LOG.getChild("librdkafka")
+_LOG_OF_CLIENT.addFilter(Seldom())
+
 # What waiting cannot heal: the job must fail, and say why.
 _HOPELESS = frozenset(
     (
@@ -104,7 +127,7 @@ class TopicReader:
                 "error_cb": self._hear,
                 **librdkafka_settings(os.environ),
             },
-            logger=_LOG,
+            logger=_LOG_OF_CLIENT,
         )
 
     def resume(self, offsets: Mapping[int, int]) -> None:
