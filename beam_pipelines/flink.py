@@ -157,6 +157,9 @@ class Cluster:
         jobs: list[dict[str, Any]] = self.get("/jobs/overview")["jobs"]
         return sorted(jobs, key=lambda job: -job["start-time"])
 
+    def _new_jobs(self, name: str, known: set[str]) -> list[dict[str, Any]]:
+        return [job for job in self.jobs() if job["name"] == name and job["jid"] not in known]
+
     def state(self, job_id: str) -> str:
         """Return the state of a job."""
         return str(self.get(f"/jobs/{quote(job_id)}")["state"])
@@ -178,8 +181,8 @@ class Cluster:
         try:
             yield known
         except BaseException:
-            for job in self.jobs():
-                if job["name"] == name and job["jid"] not in known and job["state"] not in TERMINAL_STATES:
+            for job in self._new_jobs(name, known):
+                if job["state"] not in TERMINAL_STATES:
                     print(f"cancelling {name} …", file=sys.stderr, flush=True)
                     self.cancel(job["jid"])
             raise
@@ -226,13 +229,12 @@ class Cluster:
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            for job in self.jobs():
-                if job["name"] == name and job["jid"] not in known:
-                    if job["state"] == "FAILED":
-                        msg = f"the job {name} failed:\n{self.root_cause(job['jid'])}"
-                        raise UserError(msg)
-                    if job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"]:
-                        return str(job["jid"])
+            for job in self._new_jobs(name, known):
+                if job["state"] == "FAILED":
+                    msg = f"the job {name} failed:\n{self.root_cause(job['jid'])}"
+                    raise UserError(msg)
+                if job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"]:
+                    return str(job["jid"])
             time.sleep(0.5)
         msg = f"the job {name} did not start within {timeout:.0f} s: see `make logs`"
         raise UserError(msg)

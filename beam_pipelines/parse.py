@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
@@ -38,12 +38,11 @@ from beam_pipelines.parse_options import ParseConfig, ParseOptions
 from programs.errors import UserError, start
 from programs.postgres import connect
 from transforms import lake, readable
-from transforms.archive import NO_TIMESTAMP
 from transforms.counted_posts import CountedPosts
 from transforms.daily import Part, ReadParts, StageUncounted, StageWindows
 from transforms.mentions import CountMentions
 from transforms.staging import ParseRun
-from transforms.survey import DEAD, DUPLICATE, ELSEWHERE, HOUR_MASK, SurveyArchive, SurveyedObject, read_survey
+from transforms.survey import DEAD, DUPLICATE, HOUR_MASK, SurveyArchive, SurveyedObject, read_survey
 from transforms.windows import CountedWindow, MergePanes, WindowMentions
 
 HOURS = 24
@@ -62,21 +61,6 @@ def objects_of(prefix: str, day: date, late_hours: int) -> list[str]:
     for hour in range(late_hours):
         found += lake.find(f"{prefix}/raw/dt={after}/hh={hour:02d}/")
     return found
-
-
-def without_foreign_dead(survey: Iterable[SurveyedObject], day: date) -> list[SurveyedObject]:
-    """Leave dead letters that have no timestamp to the day in whose folder they lie.
-
-    The survey takes them for its own day's, whichever that is; the objects around a day are read for its neighbours too.
-    """
-    kept = []
-    for found in survey:
-        if found.newest_ms == NO_TIMESTAMP and f"/dt={day}/" not in found.url:
-            codes = found.coded()
-            elsewhere = np.where(codes & DEAD, np.uint8(ELSEWHERE), codes)
-            found = msgspec.structs.replace(found, codes=elsewhere.tobytes())  # noqa: PLW2901
-        kept.append(found)
-    return kept
 
 
 def slices(survey: Sequence[SurveyedObject], most_posts: int) -> list[tuple[int, int]]:
@@ -194,7 +178,7 @@ def _survey(runner: BatchRunner, run: ParseRun, day: date, config: ParseConfig) 
         lambda pipeline: pipeline | "Objects" >> beam.Create(urls) | "SurveyArchive" >> SurveyArchive(day_start, output)
     )
     try:
-        return without_foreign_dead(read_survey(output), day)
+        return read_survey(output)
     finally:
         lake.remove(output)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+
+from transforms import text as texts
 
 Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["provisional", "confirmed", "retracted"]
@@ -30,8 +31,7 @@ def folded(text: str) -> str:
     >>> folded(" #Groß")
     'gross'
     """
-    plain = text.strip().lstrip("#＃")
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
+    return texts.folded(text.strip().lstrip("#＃"))
 
 
 def _explicit(value: object) -> object:

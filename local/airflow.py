@@ -67,13 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+_MARK = "LOCAL_AIRFLOW_RUN"
+"""Environment variable by which a run's processes are known, in whatever session they are."""
+
+
 def run_command(arguments: Sequence[str], given: dict[str, str]) -> int:
     """Run a command to its end, however it is told to end, and return its exit code.
 
     A signal is passed on as Ctrl-C, which Airflow ends well at, and is waited for. A task's pipeline that Airflow then leaves
     behind is ended, too.
     """
-    mark = f"LOCAL_AIRFLOW_RUN={secrets.token_hex(8)}"
+    mark = secrets.token_hex(8)
     told: list[int] = []
     process: subprocess.Popen[bytes] | None = None
 
@@ -85,13 +89,13 @@ def run_command(arguments: Sequence[str], given: dict[str, str]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
-    process = subprocess.Popen(arguments, env={**given, **dict([mark.split("=")])})
+    process = subprocess.Popen(arguments, env={**given, _MARK: mark})
     if told:  # before there was anything to tell
         process.send_signal(signal.SIGINT)
     code = process.wait()
     if not told:
         return code
-    _end_marked(mark)
+    _end_marked(f"{_MARK}={mark}")
     return 128 + told[0]
 
 

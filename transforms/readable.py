@@ -15,7 +15,7 @@ from typing import Final
 import regex
 
 from transforms.posts import Post
-from transforms.text import keywords_of
+from transforms.text import WORD, keywords_of
 
 BOILERPLATE_SHARE: Final = 0.02
 """Share of a day's posts from which a hashtag may say nothing; ordinary words' share is what a language gives them, and
@@ -26,7 +26,7 @@ LEAST_SAMPLED: Final = 20
 
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 # As the tokeniser has it: no punctuation or emoji behind it is part of it. A comma belongs to a list of hashtags.
-_HASHTAG = regex.compile(r"[#＃](\w[\w\u200c\u200d]*(?:['’]\w+)*)(?:\s?[,，、;])?")
+_HASHTAG = regex.compile(rf"[#＃]({WORD})(?:\s?[,，、;])?")
 
 
 @lru_cache(maxsize=1 << 16)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import apache_beam as beam
@@ -148,14 +149,17 @@ def survey_run(url: str, run: ArchivedRun, day_start: int) -> tuple[SurveyedObje
         The findings, with no duplicate marked yet, and the identities of the day's posts by shard.
     """
     findings = _Findings(np.full(len(run.values), ELSEWHERE, np.uint8))
+    own_folder = f"/dt={datetime.fromtimestamp(day_start, UTC).date()}/"
     for line, (raw, time_ms) in enumerate(zip(run.values, source_times(run), strict=True)):
         try:
             post = decode_counted(raw, time_ms)
         except Rejected:
-            # Without a timestamp of its own a dead letter is in no hour; the first of the day keeps it from being lost.
             timestamp_ms = int(run.timestamps_ms[line])
-            seconds = day_start if timestamp_ms == NO_TIMESTAMP else timestamp_ms // 1000
-            hour = _hour(seconds, day_start)
+            if timestamp_ms == NO_TIMESTAMP:
+                # In no hour; the first of the day in whose folder it lies keeps it from being lost, or counted twice.
+                hour = 0 if own_folder in url else None
+            else:
+                hour = _hour(timestamp_ms // 1000, day_start)
             findings.codes[line] = ELSEWHERE if hour is None else hour | DEAD
             continue
         hour = _hour(post.time_stamp, day_start)

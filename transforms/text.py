@@ -41,9 +41,12 @@ STOP_WORDS: frozenset[str] = frozenset(
 _SKIP = r"(?i:https?://|www\.)\S+|[@＠][\w.]+|"
 _EMOJI = r"\p{RI}\p{RI}|\p{Extended_Pictographic}[\uFE0F\p{EMod}]*(?:\u200D\p{Extended_Pictographic}[\uFE0F\p{EMod}]*)*"
 
+WORD = r"\w[\w\u200c\u200d]*(?:['’]\w+)*"
+"""Expression of ``regex`` for a word, and for a hashtag behind its sign."""
+
 # Python's `re` is twice as fast as `regex`, but its \w knows no combining marks; for ASCII the two agree.
 _ASCII_TOKENS = re.compile(_SKIP + r"(#?\w+(?:'\w+)*)", re.ASCII)
-_TOKENS = regex.compile(_SKIP + r"([#＃]?\w[\w\u200c\u200d]*(?:['’]\w+)*|" + _EMOJI + ")")
+_TOKENS = regex.compile(_SKIP + "([#＃]?" + WORD + "|" + _EMOJI + ")")
 
 _BIGRAM_SCRIPTS = r"\p{Han}\p{Hiragana}"
 _TRIGRAM_SCRIPTS = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -99,6 +102,15 @@ def keywords_of_piece(piece: str) -> frozenset[str]:
 _remembered = lru_cache(maxsize=1 << 18)(keywords_of_piece)
 
 
+def folded(text: str) -> str:
+    """Return a text without the differences of case and form that keywords do not know.
+
+    >>> folded("Groß ＡＢ")
+    'gross ab'
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 def keywords_of(token: str) -> frozenset[str]:
     """Return the keywords that one raw token stands for.
 
@@ -111,7 +123,7 @@ def keywords_of(token: str) -> frozenset[str]:
         emoji = _EMOJI_VARIANTS.sub("", token)
         # Joiners chain any number of signs into one.
         return _NOTHING if emoji in _NOT_EMOJI or len(emoji) > MAX_KEYWORD else frozenset((emoji,))
-    word = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", token).casefold()).translate(_PLAIN)
+    word = folded(token).translate(_PLAIN)
     if word.startswith("#"):
         tag = word.strip("#_")
         return frozenset((tag,)) if _is_keyword(tag) else _NOTHING

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from beam_pipelines.parse import objects_of, without_foreign_dead
+from beam_pipelines.parse import objects_of
 from transforms import lake
 from transforms.archive import NO_TIMESTAMP, ArchivedRun
 from transforms.survey import DEAD, ELSEWHERE, SurveyedObject, survey_run
@@ -34,7 +34,7 @@ def test_a_dead_letter_without_a_timestamp_is_of_the_day_of_its_folder_alone():
         days = []
         for i in (-1, 0):
             day, start = DAY + timedelta(days=i), DAY_START + i * 86_400
-            (found,) = without_foreign_dead([surveyed(folder, NO_TIMESTAMP, start)], day)
+            found = surveyed(folder, NO_TIMESTAMP, start)
             days += [str(day)] if list(found.codes) == [DEAD] else []
             assert list(found.codes) in ([DEAD], [ELSEWHERE])
         assert days == [folder[:10]]
@@ -42,4 +42,4 @@ def test_a_dead_letter_without_a_timestamp_is_of_the_day_of_its_folder_alone():
 
 def test_a_dead_letter_with_a_timestamp_stays_where_that_is():
     ahead = surveyed("2020-09-13/hh=23", (DAY_START + 3_600) * 1000, DAY_START)
-    assert [list(found.codes) for found in without_foreign_dead([ahead], DAY)] == [[1 | DEAD]]
+    assert list(ahead.codes) == [1 | DEAD]

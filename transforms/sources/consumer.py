@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Seldom(logging.Filter):
-    """Lets each kind of line, told by its first word, pass once in half a minute.
+    """Lets each kind of line pass once in half a minute; as a filter it knows the kind by the first word.
 
     While a broker is away librdkafka tells of every attempt to connect, twenty times a second.
     """
@@ -48,7 +48,11 @@ class Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is to be logged."""
-        kind, now = record.getMessage().partition(" ")[0], time.monotonic()
+        return self.passes(record.getMessage().partition(" ")[0])
+
+    def passes(self, kind: str) -> bool:
+        """Tell whether it is time for that kind again, and take it as told."""
+        now = time.monotonic()
         if now < self._next.get(kind, 0.0):
             return False
         self._next[kind] = now + _REPEAT_SECONDS
@@ -107,7 +111,7 @@ class TopicReader:
         self._read_to: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._next_commit = self._next_look = self._next_question = 0.0
-        self._next_complaint: dict[str, float] = {}
+        self._complaints = Seldom()
         self._refusal: KafkaError | None = None
         self._time = EventTime(int(settings.out_of_orderness_seconds * 1000), settings.idle_seconds)
         self._consumer = Consumer(
@@ -284,9 +288,7 @@ class TopicReader:
 
     def _note(self, error: KafkaError) -> None:
         """Log what the client is healing by itself, each kind every half minute."""
-        now = time.monotonic()
-        if now >= self._next_complaint.get(error.name(), 0.0):
-            self._next_complaint[error.name()] = now + _REPEAT_SECONDS
+        if self._complaints.passes(error.name()):
             _LOG.warning("Kafka at %s: %s; going on to try", self._settings.bootstrap_servers, error.str())
 
 
