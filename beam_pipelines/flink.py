@@ -77,7 +77,7 @@ def _reason(error: HTTPError) -> str:
     return lines[0] if lines else str(error.reason)
 
 
-def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[str]:
+def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream", max_bundle_size: int = 20_000) -> list[str]:
     """Add to a command line what the Flink runner needs and it does not say."""
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     # Memory pools of the many threads of a worker: by default glibc keeps up to eight per core, each with its own leftovers;
@@ -97,7 +97,7 @@ def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream") -> list[
         "sdk_worker_parallelism": "2",
         "parallelism": "2",
         "checkpointing_interval": "10000",  # ms; a cluster's own setting is not applied to Beam's jobs
-        "max_bundle_size": "20000",
+        "max_bundle_size": str(max_bundle_size),
         "max_bundle_time_mills": "1000",
         "max_cache_memory_usage_mb": "100",  # of state in a worker; without the option it is none
         "job_name": job_name,

@@ -44,7 +44,7 @@ from transforms.scoring import ScoreWindows
 from transforms.sinks import WriteToPostgres, WriteToTopic, put_dead_letters, put_outliers
 from transforms.sources.consumer import TopicSettings
 from transforms.sources.file import ReadFile
-from transforms.sources.kafkaio import ReadWithKafkaIO
+from transforms.sources.kafkaio import BUNDLE_PACKS, MAX_BUNDLE_PACKS, MAX_PACKED, ReadWithKafkaIO
 from transforms.sources.librdkafka import ReadWithLibrdkafka
 from transforms.windows import MergePanes, WindowMentions
 
@@ -148,11 +148,9 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
         )
         return 0
     check_known(argv)
-    on_flink = flink.wants_flink(argv)
-    arguments = flink.with_defaults(argv) if on_flink else list(argv)
-    options = PipelineOptions(arguments)
+    options = PipelineOptions(list(argv))
     config = StreamConfig.of(options)
-    if not on_flink:
+    if not flink.wants_flink(argv):
         if not config.input:
             msg = "reading Kafka needs --runner=FlinkRunner; without a server, name a file with --input"
             raise UserError(msg)
@@ -160,8 +158,22 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
     if config.input:
         msg = "--input runs on the DirectRunner: leave --runner out"
         raise UserError(msg)
+    options = PipelineOptions(_on_flink(argv, config))
     options.view_as(StandardOptions).streaming = True
     return _run_on_flink(options, config, build_on_flink)
+
+
+def _on_flink(argv: Sequence[str], config: StreamConfig) -> list[str]:
+    if config.source != "kafkaio":
+        return flink.with_defaults(argv)
+    asked = flink.option(argv, "max_bundle_size")
+    if asked.isdecimal() and int(asked) > MAX_BUNDLE_PACKS:
+        msg = (
+            f"--max_bundle_size={asked} could stall the job: with --source=kafkaio it counts packs of up to {MAX_PACKED} posts, "
+            f"and Beam's Java side takes at most {MAX_BUNDLE_PACKS}; leave it out for {BUNDLE_PACKS}"
+        )
+        raise UserError(msg)
+    return flink.with_defaults(argv, max_bundle_size=BUNDLE_PACKS)
 
 
 def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:

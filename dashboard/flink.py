@@ -26,13 +26,9 @@ READING: Final = "ReadPosts"
 SECONDS = 2.0
 """How long Flink may take for one answer."""
 _METRICS = ("numRecordsInPerSecond", "numRecordsOutPerSecond", "backPressuredTimeMsPerSecond", "busyTimeMsPerSecond")
-# Of the source, at the ends of longer names: Flink's rate of ReadFromKafka; Beam's counters of librdkafka's source and of
-# ReadFromKafka; KafkaIO's gauge of each partition, in bytes.
-_READ_RATE = ".numRecordsOutPerSecond"
+# Of the source, at the ends of longer names: the counter of both sources; KafkaIO's gauge of each of its readers.
 _POSTS_READ = f".{READING}_posts"
-_ELEMENTS_READ = ".source_elements_read"
-_BYTES_READ = ".source_bytes_read"
-_BACKLOG = ".KafkaSink_EstimatedBacklogSize*"
+_POSTS_BEHIND = "_backlog_elements"
 _NO_WATERMARK = -(2**62)
 
 
@@ -43,14 +39,11 @@ class Step(BaseModel):
     name: str
     status: str
     parallelism: int
-    read_per_second: float | None = Field(
-        description="Posts that `ReadFromKafka` reads; null for the other steps, and with librdkafka."
-    )
     posts_read: int | None = Field(
         description="Posts read since the job began or was restarted; null where it reads none."
     )
     posts_behind: int | None = Field(
-        description="Posts that `ReadFromKafka` had still to read when it last fetched some, which it estimates from bytes."
+        description="Posts that `ReadFromKafka` had still to read when it last fetched some or a checkpoint was taken."
     )
     records_in_per_second: float | None
     records_out_per_second: float | None
@@ -187,19 +180,22 @@ def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
         value = float(metrics.get(name, {}).get(aggregate, "nan"))
         return value / scale if math.isfinite(value) else None
 
-    def read(kind: str) -> float | None:
-        found = [value for name in reading if kind in name and (value := metric(name, "sum")) is not None]
-        return sum(found) if found else None
+    def posts(kind: str) -> int | None:
+        # A reader that does not know yet what is left says -1.
+        found = [
+            value
+            for name in reading
+            if name.endswith(kind) and (value := metric(name, "sum")) is not None and value >= 0
+        ]
+        return round(sum(found)) if found else None
 
-    posts, size, behind = read(_POSTS_READ) or read(_ELEMENTS_READ), read(_BYTES_READ), read(_BACKLOG)
     return Step(
         id=vertex["id"],
         name=vertex["name"],
         status=vertex["status"],
         parallelism=vertex["parallelism"],
-        read_per_second=read(_READ_RATE),
-        posts_read=None if posts is None else round(posts),
-        posts_behind=round(behind * posts / size) if behind is not None and posts and size else None,
+        posts_read=posts(_POSTS_READ),
+        posts_behind=posts(_POSTS_BEHIND),
         records_in_per_second=metric("numRecordsInPerSecond", "sum"),
         records_out_per_second=metric("numRecordsOutPerSecond", "sum"),
         busy=metric("busyTimeMsPerSecond", "max", 1000),
@@ -211,13 +207,7 @@ def _step(url: str, path: str, vertex: dict[str, Any]) -> Step:
 
 def _reading_metrics(entries: Sequence[dict[str, Any]]) -> list[str]:
     """Return the names of the metrics that tell what is read from Kafka."""
-    return [
-        name
-        for entry in entries
-        if (name := entry["id"]).endswith((_POSTS_READ, _ELEMENTS_READ, _BYTES_READ))
-        or _BACKLOG in name
-        or (name.startswith(f"Source__{READING}") and name.endswith(_READ_RATE))
-    ]
+    return [name for entry in entries if (name := entry["id"]).endswith((_POSTS_READ, _POSTS_BEHIND))]
 
 
 def _is_web_address(url: str) -> bool:

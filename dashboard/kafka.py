@@ -2,7 +2,7 @@
 
 With ``--source=librdkafka`` the stream commits to its consumer group how far the work is done, so what is left is the
 topic's end less that. With ``--source=kafkaio`` nothing is committed (the offsets are in Flink's checkpoints alone); what
-``ReadFromKafka`` reports to Flink is the best there is: an estimate, of the moment when it last fetched posts.
+``ReadFromKafka`` reports to Flink is the best there is, of the moment when it last fetched posts or a checkpoint was taken.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def judge(
                 "estimated",
                 sum(estimates),
                 (
-                    "ReadFromKafka commits no offsets: this is its own estimate, in Flink’s metrics, of when it last fetched posts."
+                    "ReadFromKafka commits no offsets: this is what it told Flink when it last fetched posts, or at the last checkpoint."
                 ),
             )
         return (

@@ -20,7 +20,7 @@ NONE = [PartitionLag(partition=0, end=100, committed=None), PartitionLag(partiti
 
 def job(source: Source, posts_behind: int | None = None) -> Job:
     step = Step(
-        id="v1", name="ReadPosts", status="RUNNING", parallelism=1, read_per_second=None, posts_read=None,
+        id="v1", name="ReadPosts", status="RUNNING", parallelism=1, posts_read=None,
         posts_behind=posts_behind, records_in_per_second=None, records_out_per_second=None, busy=None,
         back_pressure=None, watermark=None,
     )  # fmt: skip
@@ -46,8 +46,8 @@ def lag(behind: int = 0) -> ConsumerLag:
         (job("librdkafka"), NONE, None, ("unknown", None), "KAFKA_CONSUMER_GROUP"),
         (job("librdkafka"), [], "Kafka is away", ("unknown", None), "Kafka is away"),
         # What another job committed before is not this one's.
-        (job("kafkaio", 30_000), PARTITIONS, None, ("estimated", 30_000), "its own estimate"),
-        (job("kafkaio", 30_000), [], "Kafka is away", ("estimated", 30_000), "its own estimate"),
+        (job("kafkaio", 30_000), PARTITIONS, None, ("estimated", 30_000), "told Flink"),
+        (job("kafkaio", 30_000), [], "Kafka is away", ("estimated", 30_000), "told Flink"),
         (job("kafkaio"), PARTITIONS, None, ("unknown", None), "watermark delay"),
     ],
 )

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
     [
         (["--detecter=x"], {}, "unknown option --detecter: did you mean --detector?"),
         (["--shards=0"], {}, "--shards=0: expected 1 to 1024"),
+        (["--max_bundle_size=20000"], {}, "--max_bundle_size=20000 could stall the job"),
         ([], {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "no Kafka broker at 127.0.0.1:1"),
         (["--source=kafkaio"], {"KAFKA_SECURITY_PROTOCOL": "SSL"}, "take --source=librdkafka"),
         (["--topic_posts=nope"], {}, "Kafka has no topic 'nope'"),

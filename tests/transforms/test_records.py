@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.packing import PackedCoder
 from transforms.records import RawBatch, believable
-from transforms.sources.kafkaio import unpack
-
-
-def test_a_batch_packed_by_the_java_side_is_read_as_it_is():
-    values = [b"", bytes(range(256)), b"x" * 70_000]
-    packed = msgspec.msgpack.encode(("posts", 2, 2**40, [99, 1_600_000_000_000, 0], values))
-    assert unpack(packed) == RawBatch("posts", 2, 2**40, [99, 1_600_000_000_000, 0], values)
 
 
 def test_a_timestamp_that_cannot_be_true_is_brought_where_it_can():
@@ -26,8 +18,6 @@ def test_a_timestamp_that_cannot_be_true_is_brought_where_it_can():
     found = believable([-(2**60), soon, microseconds, 2**62])
     assert found[:2] == [0, soon]
     assert all(0 <= at - now < 60_000 for at in found[2:])
-    packed = msgspec.msgpack.encode(("posts", 0, 0, [-1], [b""]))
-    assert unpack(packed).timestamps_ms == [0]
 
 
 @given(st.lists(st.tuples(st.integers(-1, 2**52), st.binary(max_size=50)), max_size=20), st.integers(0, 2**50))

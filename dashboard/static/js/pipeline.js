@@ -44,7 +44,7 @@ export async function show(main, { signal }) {
       renew(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
       const job = running?.jobs?.[0];
-      const rate = job?.steps.find((step) => step.read_per_second !== null)?.read_per_second ?? pace(read);
+      const rate = pace(read);
       const lag = health.consumer;
       return [h("dl", { class: "tiles" },
         tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no running job"),

@@ -1,156 +1,132 @@
 package tiktok.anomalies;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.apache.beam.sdk.coders.ByteArrayCoder;
-import org.apache.beam.sdk.expansion.ExternalTransformRegistrar;
-import org.apache.beam.sdk.schemas.Schema;
-import org.apache.beam.sdk.transforms.DoFn;
-import org.apache.beam.sdk.transforms.ExternalTransformBuilder;
-import org.apache.beam.sdk.transforms.PTransform;
-import org.apache.beam.sdk.transforms.ParDo;
-import org.apache.beam.sdk.transforms.windowing.GlobalWindow;
-import org.apache.beam.sdk.values.PCollection;
-import org.apache.beam.sdk.values.Row;
-import org.joda.time.Instant;
+import java.util.Optional;
+import org.apache.kafka.clients.consumer.ConsumerInterceptor;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.msgpack.core.MessageBufferPacker;
 import org.msgpack.core.MessagePack;
 
 /**
- * Packs the rows of {@code ReadFromKafka(with_metadata=True)} into batches, in the JVM: runs of consecutive offsets of one
- * partition, within a bundle. Row by row the records would cross to Python one at a time, each decoded there field by field.
+ * Packs what a Kafka consumer has polled: each run of consecutive offsets of a partition becomes one record. {@code
+ * ReadFromKafka} then pays per pack, not per record, for the way through Flink's source, the operators behind it, Beam's Java
+ * harness and into Python. It is named among the consumer's settings, {@code interceptor.classes}.
  *
- * <p>A batch is the msgpack array that {@code RawBatch.from_bytes} reads: topic, partition, first offset, timestamps, values.
+ * <p>A pack has the offset of its last record, so whoever goes on behind it misses nothing and repeats nothing. Its timestamp,
+ * which moves the watermark, is the latest that can be true: Kafka takes any from a producer, and one from the far future
+ * would make all later posts late. Its value is the msgpack array that {@code RawBatch.from_bytes} reads: topic, partition,
+ * first offset, timestamps, values.
  */
-public final class PackRecords extends PTransform<PCollection<Row>, PCollection<byte[]>> {
-  public static final String URN = "tiktok:transform:pack_records:v1";
+public final class PackRecords implements ConsumerInterceptor<byte[], byte[]> {
+  /** Setting: how far ahead of the clock a timestamp may be, milliseconds. */
+  public static final String TOLERANCE_SETTING = "pack.future.tolerance.ms";
 
-  private final int maxBatch;
+  /** Setting: records in a pack at most. */
+  public static final String RECORDS_SETTING = "pack.max.records";
 
-  private PackRecords(int maxBatch) {
-    this.maxBatch = maxBatch;
+  /** Setting: bytes of values in a pack at most, but for its last record. */
+  public static final String BYTES_SETTING = "pack.max.bytes";
+
+  private static final byte[] NOTHING = new byte[0];
+
+  private long toleranceMs;
+  private int maxRecords;
+  private int maxBytes;
+
+  @Override
+  public void configure(Map<String, ?> settings) {
+    toleranceMs = number(settings, TOLERANCE_SETTING);
+    maxRecords = Math.toIntExact(number(settings, RECORDS_SETTING));
+    maxBytes = Math.toIntExact(number(settings, BYTES_SETTING));
   }
 
   @Override
-  public PCollection<byte[]> expand(PCollection<Row> records) {
-    return records.apply("Pack", ParDo.of(new PackFn(records.getSchema(), maxBatch))).setCoder(ByteArrayCoder.of());
+  public ConsumerRecords<byte[], byte[]> onConsume(ConsumerRecords<byte[], byte[]> records) {
+    long latestMs = System.currentTimeMillis() + toleranceMs;
+    Map<TopicPartition, List<ConsumerRecord<byte[], byte[]>>> packed = new HashMap<>();
+    for (TopicPartition partition : records.partitions()) {
+      packed.put(partition, pack(records.records(partition), latestMs));
+    }
+    return new ConsumerRecords<>(packed);
   }
 
-  /** Finds the transform by its name, for the expansion service. */
-  public static final class Registrar implements ExternalTransformRegistrar {
-    @Override
-    public Map<String, ExternalTransformBuilder<?, ?, ?>> knownBuilderInstances() {
-      return Map.of(URN, new Builder());
-    }
+  @Override
+  public void onCommit(Map<TopicPartition, OffsetAndMetadata> offsets) {}
+
+  @Override
+  public void close() {}
+
+  private static long number(Map<String, ?> settings, String name) {
+    return Long.parseLong(String.valueOf(settings.get(name)));
   }
 
-  /** What Python says of it. */
-  public static final class Configuration {
-    private Long maxBatch;
-
-    public void setMaxBatch(Long maxBatch) {
-      this.maxBatch = maxBatch;
-    }
-  }
-
-  private static final class Builder
-      implements ExternalTransformBuilder<Configuration, PCollection<Row>, PCollection<byte[]>> {
-    @Override
-    public PTransform<PCollection<Row>, PCollection<byte[]>> buildExternal(Configuration configuration) {
-      return new PackRecords(Math.toIntExact(configuration.maxBatch));
-    }
-  }
-
-  private static final class PackFn extends DoFn<Row, byte[]> {
-    private final int topic;
-    private final int partition;
-    private final int offset;
-    private final int timestamp;
-    private final int value;
-    private final int maxBatch;
-    private transient Map<String, Map<Integer, Batch>> open;
-
-    PackFn(Schema schema, int maxBatch) {
-      topic = schema.indexOf("topic");
-      partition = schema.indexOf("partition");
-      offset = schema.indexOf("offset");
-      timestamp = schema.indexOf("timestamp");
-      value = schema.indexOf("value");
-      this.maxBatch = maxBatch;
-    }
-
-    @StartBundle
-    public void startBundle() {
-      open = new HashMap<>();
-    }
-
-    @ProcessElement
-    public void process(@Element Row row, OutputReceiver<byte[]> output) throws IOException {
-      long at = row.getInt64(offset);
-      Map<Integer, Batch> ofTopic = open.computeIfAbsent(row.getString(topic), name -> new HashMap<>());
-      Batch batch = ofTopic.get(row.getInt32(partition));
-      if (batch == null || at != batch.next() || batch.values.size() == maxBatch) {
-        if (batch != null) {
-          output.output(batch.pack());
-        }
-        batch = new Batch(row.getString(topic), row.getInt32(partition), at);
-        ofTopic.put(batch.partition, batch);
+  private List<ConsumerRecord<byte[], byte[]>> pack(List<ConsumerRecord<byte[], byte[]>> records, long latestMs) {
+    List<ConsumerRecord<byte[], byte[]>> packed = new ArrayList<>();
+    int begin = 0;
+    int bytes = 0;
+    for (int end = 1; end <= records.size(); end++) {
+      ConsumerRecord<byte[], byte[]> last = records.get(end - 1);
+      bytes += Math.max(last.serializedValueSize(), 0);
+      if (end == records.size()
+          || end - begin == maxRecords
+          || bytes >= maxBytes
+          || records.get(end).offset() != last.offset() + 1) { // a compacted or transactional topic has gaps
+        packed.add(packRun(records.subList(begin, end), latestMs));
+        begin = end;
+        bytes = 0;
       }
-      batch.add(row.getInt64(timestamp), row.getBytes(value));
     }
-
-    @FinishBundle
-    public void finishBundle(FinishBundleContext context) throws IOException {
-      for (Map<Integer, Batch> ofTopic : open.values()) {
-        for (Batch batch : ofTopic.values()) {
-          context.output(batch.pack(), Instant.ofEpochMilli(batch.timestamps.get(0)), GlobalWindow.INSTANCE);
-        }
-      }
-      open = null;
-    }
+    return packed;
   }
 
-  /** Consecutive records of a partition. */
-  private static final class Batch {
-    private static final byte[] TOMBSTONE = new byte[0];
-
-    final int partition;
-    final List<Long> timestamps = new ArrayList<>();
-    final List<byte[]> values = new ArrayList<>();
-    private final String topic;
-    private final long firstOffset;
-
-    Batch(String topic, int partition, long firstOffset) {
-      this.topic = topic;
-      this.partition = partition;
-      this.firstOffset = firstOffset;
-    }
-
-    long next() {
-      return firstOffset + values.size();
-    }
-
-    void add(long timestampMs, byte[] value) {
-      timestamps.add(timestampMs);
-      values.add(value == null ? TOMBSTONE : value);
-    }
-
-    byte[] pack() throws IOException {
-      try (MessageBufferPacker packer = MessagePack.newDefaultBufferPacker()) {
-        packer.packArrayHeader(5).packString(topic).packInt(partition).packLong(firstOffset);
-        packer.packArrayHeader(timestamps.size());
-        for (long each : timestamps) {
-          packer.packLong(each);
-        }
-        packer.packArrayHeader(values.size());
-        for (byte[] each : values) {
-          packer.packBinaryHeader(each.length).addPayload(each);
-        }
-        return packer.toByteArray();
+  private static ConsumerRecord<byte[], byte[]> packRun(List<ConsumerRecord<byte[], byte[]>> run, long latestMs) {
+    ConsumerRecord<byte[], byte[]> last = run.get(run.size() - 1);
+    long timestamp = 0;
+    for (ConsumerRecord<byte[], byte[]> record : run) {
+      if (record.timestamp() <= latestMs) {
+        timestamp = Math.max(timestamp, record.timestamp());
       }
+    }
+    byte[] value = bytes(run);
+    return new ConsumerRecord<>(
+        last.topic(),
+        last.partition(),
+        last.offset(),
+        timestamp,
+        last.timestampType(),
+        NOTHING.length,
+        value.length,
+        NOTHING,
+        value,
+        new RecordHeaders(),
+        Optional.empty());
+  }
+
+  private static byte[] bytes(List<ConsumerRecord<byte[], byte[]>> run) {
+    ConsumerRecord<byte[], byte[]> first = run.get(0);
+    try (MessageBufferPacker packer = MessagePack.newDefaultBufferPacker()) {
+      packer.packArrayHeader(5).packString(first.topic()).packInt(first.partition()).packLong(first.offset());
+      packer.packArrayHeader(run.size());
+      for (ConsumerRecord<byte[], byte[]> record : run) {
+        packer.packLong(record.timestamp());
+      }
+      packer.packArrayHeader(run.size());
+      for (ConsumerRecord<byte[], byte[]> record : run) {
+        byte[] value = record.value() == null ? NOTHING : record.value(); // a tombstone
+        packer.packBinaryHeader(value.length).addPayload(value);
+      }
+      return packer.toByteArray();
+    } catch (IOException error) {
+      throw new UncheckedIOException(error); // cannot be: it packs in memory
     }
   }
 }
