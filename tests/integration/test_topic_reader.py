@@ -125,6 +125,8 @@ def test_new_partitions_are_read_from_their_first_record(topic: Topic, monkeypat
 def test_offsets_are_committed_for_monitoring(topic: Topic) -> None:
     topic.send(0, b"a", b"b")
     reader = topic.reader()
+    reader.resume({0: 0, 1: 0})
+    read(reader, 2)
     reader.resume({0: 2, 1: 0})
     group = Consumer({"bootstrap.servers": topic.servers, "group.id": f"g-{topic.name}"})
 

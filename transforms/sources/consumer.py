@@ -139,6 +139,8 @@ class TopicReader:
         if offsets != self._offsets:
             now = time.monotonic()
             self._offsets = dict(offsets)
+            # Committed once more is read: a commit that finds no broker would keep `close` waiting for 40 s.
+            self._committed = dict(offsets)
             self._read_to.clear()
             for partition in offsets:
                 self._time.add(partition, now)
