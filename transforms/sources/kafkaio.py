@@ -1,7 +1,7 @@
 """The source that Beam brings: ``ReadFromKafka``, whose Java side runs in Flink's task managers.
 
-A Kafka interceptor of ours, one of the consumer's settings, packs what each poll brings. One at a time, records would cost three
-times as much: on their way through Flink's source, Beam's Java harness and gRPC each would be an element of its own.
+A Kafka interceptor of ours, one of the consumer's settings, packs what each poll brings, or each record would be an element of its
+own on the way through Flink's source, Beam's Java harness and gRPC.
 """
 
 from __future__ import annotations
