@@ -41,7 +41,7 @@ export async function show(main, { signal }) {
           ? seriesChart(stream.windows.map(([window_start, mentions], i) => ({ window_start, mentions, expected: null, lower: null, upper: null, open: i === stream.windows.length - 1 && window_start !== stream.last_closed_window_start, outlier: null })), { keyword: "All posts", height: 180, at: standing(posts) })
           : empty("No windows yet", "Send posts with feed.produce, and start the stream.")));
       }
-      renew(rest, h("div", { class: "two" }, deadLetters(health.dead_letters), batch(health)));
+      renew(rest, h("div", { class: "two tables" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
       const job = running?.jobs?.[0];
       const rate = pace(read);
