@@ -158,12 +158,12 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
     if config.input:
         msg = "--input runs on the DirectRunner: leave --runner out"
         raise UserError(msg)
-    options = PipelineOptions(_on_flink(argv, config))
+    options = PipelineOptions(_flink_arguments(argv, config))
     options.view_as(StandardOptions).streaming = True
     return _run_on_flink(options, config, build_on_flink)
 
 
-def _on_flink(argv: Sequence[str], config: StreamConfig) -> list[str]:
+def _flink_arguments(argv: Sequence[str], config: StreamConfig) -> list[str]:
     if config.source != "kafkaio":
         return flink.with_defaults(argv)
     asked = flink.option(argv, "max_bundle_size")

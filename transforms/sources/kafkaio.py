@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.io.kafka import ReadFromKafka
-from apache_beam.metrics.metric import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.posts import FUTURE_TOLERANCE_SECONDS
 from transforms.records import MAX_BATCH, RawBatch, believable
+from transforms.sources.counters import ReadCounters
 
 PACK_RECORDS = "tiktok.anomalies.PackRecords"
 """The interceptor (flink-conf/job-server), which the cluster has on its class path."""
 
-MAX_POLLED = 2_000
 MAX_PACKED = 300
 MAX_PACKED_BYTES = 1_000_000
 """Of a pack, but for its last record."""
@@ -47,8 +46,7 @@ class _UnpackFn(beam.DoFn):
     """Unpacks, and joins packs that follow one another, for what is paid per batch behind it."""
 
     def __init__(self) -> None:
-        self._batches = Metrics.counter("ReadPosts", "batches")
-        self._posts = Metrics.counter("ReadPosts", "posts")
+        self._counters = ReadCounters()
 
     def start_bundle(self) -> None:
         self._open: dict[tuple[str, int], RawBatch] = {}
@@ -63,17 +61,12 @@ class _UnpackFn(beam.DoFn):
                 before.values.extend(batch.values)
                 batch = before
             else:
-                yield self._counted(before)
+                yield self._counters.counted(before)
         self._open[partition] = batch
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for batch in self._open.values():
-            yield GlobalWindows.windowed_value(self._counted(batch))
-
-    def _counted(self, batch: RawBatch) -> RawBatch:
-        self._batches.inc()
-        self._posts.inc(len(batch.values))
-        return batch
+            yield GlobalWindows.windowed_value(self._counters.counted(batch))
 
 
 @dataclass
@@ -110,7 +103,7 @@ class ReadWithKafkaIO(beam.PTransform):
                     "pack.future.tolerance.ms": str(FUTURE_TOLERANCE_SECONDS * 1000),
                     # Much at once: the thread that polls and the one that passes on take turns. A topic with few posts is
                     # asked four times a second, or a bundle would be full of packs of a few posts.
-                    "max.poll.records": str(MAX_POLLED),
+                    "max.poll.records": str(MAX_BATCH),
                     "max.partition.fetch.bytes": "4000000",
                     "fetch.min.bytes": "1000000",
                     "fetch.max.wait.ms": "250",

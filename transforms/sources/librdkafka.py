@@ -18,11 +18,11 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
-from apache_beam.metrics.metric import Metrics
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.records import RawBatch
 from transforms.sources.consumer import TopicReader, TopicSettings
+from transforms.sources.counters import ReadCounters
 from transforms.sources.placement import Reader, readers
 from transforms.sources.positions import Claim, PositionsProvider
 
@@ -35,8 +35,7 @@ again), or the worker would wait for that with nothing to do."""
 class _ReadFn(beam.DoFn):
     def __init__(self, settings: TopicSettings) -> None:
         self._settings = settings
-        self._batches = Metrics.counter("ReadPosts", "batches")
-        self._posts = Metrics.counter("ReadPosts", "posts")
+        self._counters = ReadCounters()
 
     def setup(self) -> None:
         self._readers: dict[bytes, TopicReader] = {}
@@ -63,9 +62,7 @@ class _ReadFn(beam.DoFn):
                 for batch in batches:
                     if not tracker.try_claim(Claim(batch.partition, batch.next_offset)):
                         return
-                    self._batches.inc()
-                    self._posts.inc(len(batch.values))
-                    yield batch
+                    yield self._counters.counted(batch)
                 if time.monotonic() >= end:
                     break
             _advance(estimator, reader.watermark_ms())
