@@ -13,7 +13,7 @@ from beam_pipelines.lake_address import check_lake
 from beam_pipelines.stream_options import StreamConfig
 from programs.errors import UserError
 from programs.postgres import CONNECT_SECONDS, connect
-from transforms.sources.security import kafka_python_settings
+from transforms.sources.security import java_settings, kafka_python_settings
 
 BOOTSTRAP_MS = 15_000
 
@@ -70,10 +70,12 @@ def check_servers(config: StreamConfig) -> None:
     Raises:
         UserError: one is not; the message says which and what to do.
     """
-    protocol = os.environ.get("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT"
-    if config.source == "kafkaio" and protocol.upper() != "PLAINTEXT":
-        msg = f"--source=kafkaio has no TLS and no login (KAFKA_SECURITY_PROTOCOL={protocol}): take --source=librdkafka"
-        raise UserError(msg)
+    if config.source == "kafkaio":
+        try:
+            java_settings(os.environ)
+        except ValueError as error:
+            msg = f"--source=kafkaio: {error}; or take --source=librdkafka"
+            raise UserError(msg) from None
     check_topics(config.bootstrap_servers, (config.topic_posts, config.topic_outliers, config.topic_dead))
     check_lake(config.lake)
     connection = connect("preflight")

@@ -59,6 +59,7 @@ def parts(settings: Settings) -> list[Part]:
             log=manager.with_suffix(".log"),
             output=manager.with_suffix(".out"),  # the name under which the web UI looks for it
             order=2,
+            inherits=True,  # KafkaIO lists a topic's partitions here, and may have to log in
         ),
         Part(
             name="taskmanager",

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
         (["--shards=0"], {}, "--shards=0: expected 1 to 1024"),
         (["--max_bundle_size=20000"], {}, "--max_bundle_size=20000 could stall the job"),
         ([], {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "no Kafka broker at 127.0.0.1:1"),
-        (["--source=kafkaio"], {"KAFKA_SECURITY_PROTOCOL": "SSL"}, "take --source=librdkafka"),
+        ([], {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "GSSAPI"}, "take --source=librdkafka"),
         (["--topic_posts=nope"], {}, "Kafka has no topic 'nope'"),
         ([], {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "no S3 at http://127.0.0.1:1"),
         (["--lake=s3://no-such-bucket"], {}, "the bucket of s3://no-such-bucket does not exist"),

@@ -6,6 +6,7 @@ own on the way through Flink's source, Beam's Java harness and gRPC.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.posts import FUTURE_TOLERANCE_SECONDS
 from transforms.records import MAX_BATCH, RawBatch, believable
 from transforms.sources.counters import ReadCounters
+from transforms.sources.security import java_settings
 
 PACK_RECORDS = "tiktok.anomalies.PackRecords"
 """The interceptor (flink-conf/job-server), which the cluster has on its class path."""
@@ -78,6 +80,8 @@ class ReadWithKafkaIO(beam.PTransform):
         topic: the topic.
         start_from: where a new job begins, ``earliest`` or ``latest``.
         expansion_service: where the Java side of the transform is described.
+
+    TLS and login are as the environment says, here and in Flink's processes: see ``transforms.sources.security``.
     """
 
     bootstrap_servers: str
@@ -107,6 +111,7 @@ class ReadWithKafkaIO(beam.PTransform):
                     "max.partition.fetch.bytes": "4000000",
                     "fetch.min.bytes": "1000000",
                     "fetch.max.wait.ms": "250",
+                    **java_settings(os.environ),
                 },
                 topics=[self.topic],
                 timestamp_policy=ReadFromKafka.create_time_policy,
