@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -15,6 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from beam_pipelines import flink
 from beam_pipelines.job_server import EMBEDDED, JobServer
+from programs.errors import UserError
 
 BATCH_RUNNERS = "DirectRunner or FlinkRunner; default: %(default)s"
 """Help of ``--runner``."""
@@ -24,6 +27,9 @@ _DIRECT = {
     "direct_num_workers": "0",  # as many as there are cores
     "default_sdk_harness_log_level": "ERROR",  # its workers tell at length how they start and end
 }
+
+_USER_ERROR = f"{UserError.__module__}.{UserError.__qualname__}: "
+_REFUSED = re.compile(rf"{re.escape(_USER_ERROR)}(.+) \[while running '")
 
 
 class _LoopbackGrpc:
@@ -52,6 +58,27 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         worker_handlers.grpc = local_job_service.grpc = grpc
+
+
+def _tells_no_user_error(record: logging.LogRecord) -> bool:
+    return _USER_ERROR not in logging.Formatter().format(record)
+
+
+@contextmanager
+def told_as_raised() -> Iterator[None]:
+    """Raise a step's UserError again: of what a worker raised only the text gets here, after Beam has logged its stack."""
+    handlers = list(logging.getLogger().handlers)
+    for handler in handlers:
+        handler.addFilter(_tells_no_user_error)
+    try:
+        yield
+    except Exception as error:
+        if refused := _REFUSED.search(str(error)):
+            raise UserError(refused[1]) from None
+        raise
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_tells_no_user_error)
 
 
 class BatchRunner:
@@ -89,13 +116,18 @@ class BatchRunner:
             self._server.__exit__(kind, error, trace)
 
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
-        """Build a pipeline, run it and wait for its end; what a step raised is raised here."""
+        """Build a pipeline, run it and wait for its end.
+
+        Raises:
+            UserError: a step raised it.
+            Exception: whatever else a runner makes of a failure.
+        """
         options = PipelineOptions(self.arguments)
         if self._server is not None:
             options.view_as(PortableOptions).job_endpoint = self._server.job_endpoint
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
-        with on_loopback():
+        with on_loopback(), told_as_raised():
             result = pipeline.run()
             try:
                 result.wait_until_finish()

@@ -77,8 +77,14 @@ def _reason(error: HTTPError) -> str:
     return lines[0] if lines else str(error.reason)
 
 
-def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream", max_bundle_size: int = 20_000) -> list[str]:
-    """Add to a command line what the Flink runner needs and it does not say."""
+def with_defaults(argv: Sequence[str], job_name: str, **own: object) -> list[str]:
+    """Add to a command line what the Flink runner needs and it does not say.
+
+    Args:
+        argv: the command line.
+        job_name: default of the job's name.
+        own: further defaults, over those for any job.
+    """
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     # Memory pools of the many threads of a worker: by default glibc keeps up to eight per core, each with its own leftovers;
     # Arrow's own pool keeps what was freed, too.
@@ -97,10 +103,11 @@ def with_defaults(argv: Sequence[str], job_name: str = "tiktok-stream", max_bund
         "sdk_worker_parallelism": "2",
         "parallelism": "2",
         "checkpointing_interval": "10000",  # ms; a cluster's own setting is not applied to Beam's jobs
-        "max_bundle_size": str(max_bundle_size),
+        "max_bundle_size": "20000",
         "max_bundle_time_mills": "1000",
         "max_cache_memory_usage_mb": "100",  # of state in a worker; without the option it is none
         "job_name": job_name,
+        **own,
     }
     added = [f"--{name}={value}" for name, value in defaults.items() if not option(argv, name)]
     return [*argv, *added, *(flag for flag in FLAGS if flag not in argv)]

@@ -13,7 +13,8 @@ there is one whose history goes further. It serves any alert budget, so --alerts
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -28,7 +29,7 @@ from beam_pipelines.command_line import check_known, print_help, wants_help
 from beam_pipelines.counts_files import read_history
 from beam_pipelines.days import DayOptions, parse_date, start_of
 from beam_pipelines.detector_options import DetectorOptions, detector_of
-from beam_pipelines.publication import publish
+from beam_pipelines.publication import KEPT_VERSIONS, publish
 from beam_pipelines.stats_options import StatsOptions
 from beam_pipelines.trends import write_trends
 from detection.counts import CountHistory
@@ -83,18 +84,33 @@ def with_history(detector: Detector, days: int) -> KeywordDetector | ThresholdDe
 
 
 def _publish(history: CountHistory, files: CountHistory | None, detector: Detector) -> None:
-    joined = history if files is None else files.followed_by(history)
-    connection = connect("stats")
-    version = publish(connection, detector, joined)
-    print(
-        f"baselines version {version} ({detector.name}): {len(joined.keywords):,} keywords, "
-        f"{joined.windows / 96:.0f} days of history",
-        flush=True,
-    )
+    connection = connect("stats-publish")
+    publish(connection, detector, history if files is None else files.followed_by(history))
+    connection.close()
+
+
+@contextmanager
+def _told(connection: Any, detector: Detector) -> Iterator[None]:
+    """Say what is published in the block; that may be done in a worker, whose output nobody sees."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(version), 0) FROM baseline_versions")
+        (before,) = cursor.fetchone()
+    yield
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT version, keywords, extract(epoch FROM history_to - history_from) / 86400 FROM baseline_versions "
+            "WHERE detector = %s AND version > %s ORDER BY version DESC LIMIT 1",
+            (detector.name, before),
+        )
+        published = cursor.fetchone()
+    if published is None:
+        print(f"the baselines are not kept: there are {KEPT_VERSIONS} versions whose history goes further")
+        return
+    version, keywords, days = published
+    print(f"baselines version {version} ({detector.name}): {keywords:,} keywords, {days:.0f} days of history")
     in_force = newest_version(connection, detector.name)
     if in_force != version:
-        print(f"version {in_force} stays in force: its history goes further", flush=True)
-    connection.close()
+        print(f"version {in_force} stays in force: its history goes further")
 
 
 def build(pipeline: beam.Pipeline, days: Sequence[date], files: CountHistory | None, detector: Detector) -> None:
@@ -133,7 +149,8 @@ def run(argv: Sequence[str]) -> int:
         files = read_history([Path(name) for name in options.counts], Path(options.totals) if options.totals else None)
     if not date_given:
         assert files is not None
-        _publish(files, None, detector)
+        with closing(connect("stats")) as connection, _told(connection, detector):
+            _publish(files, None, detector)
         return 0
     day = parse_date(date_given, "--date")
     connection = connect("stats")
@@ -141,7 +158,7 @@ def run(argv: Sequence[str]) -> int:
     if files is not None and files.end < start_of(days[0]).timestamp():
         msg = f"the files of --counts end before {days[0]}, the first day of the history in Postgres"
         raise UserError(msg)
-    with runner:
+    with _told(connection, detector), runner:
         runner.run(partial(build, days=days, files=files, detector=detector))
     print(f"{day}: {write_trends(connection, day):,} trends")
     connection.close()

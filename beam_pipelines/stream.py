@@ -48,6 +48,11 @@ from transforms.sources.kafkaio import BUNDLE_PACKS, MAX_BUNDLE_PACKS, MAX_PACKE
 from transforms.sources.librdkafka import ReadWithLibrdkafka
 from transforms.windows import MergePanes, WindowMentions
 
+_JOB_NAME = "tiktok-stream"
+
+# The stream comes back from any number of faults; the cluster's own setting is for batches.
+_ENDLESS = {"number_of_execution_retries": 2**31 - 1, "execution_retry_delay": 2_000}  # ms
+
 
 @dataclass(frozen=True)
 class Place:
@@ -165,7 +170,7 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
 
 def _flink_arguments(argv: Sequence[str], config: StreamConfig) -> list[str]:
     if config.source != "kafkaio":
-        return flink.with_defaults(argv)
+        return flink.with_defaults(argv, _JOB_NAME, **_ENDLESS)
     asked = flink.option(argv, "max_bundle_size")
     if asked.isdecimal() and int(asked) > MAX_BUNDLE_PACKS:
         msg = (
@@ -173,7 +178,7 @@ def _flink_arguments(argv: Sequence[str], config: StreamConfig) -> list[str]:
             f"and Beam's Java side takes at most {MAX_BUNDLE_PACKS}; leave it out for {BUNDLE_PACKS}"
         )
         raise UserError(msg)
-    return flink.with_defaults(argv, max_bundle_size=BUNDLE_PACKS)
+    return flink.with_defaults(argv, _JOB_NAME, **_ENDLESS, max_bundle_size=BUNDLE_PACKS)
 
 
 def _run_on_file(options: PipelineOptions, config: StreamConfig) -> int:

@@ -1,4 +1,4 @@
-"""Bounded pipelines on the DirectRunner: who can reach their worker processes."""
+"""Bounded pipelines on the DirectRunner: who can reach their worker processes, and what their failures tell."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import apache_beam as beam
 import psutil
+import pytest
 
 from beam_pipelines.batch import BatchRunner
+from programs.errors import UserError
 
 
 def test_ports_for_worker_processes_are_on_loopback_alone(tmp_path: Path):
@@ -28,3 +30,14 @@ def test_ports_for_worker_processes_are_on_loopback_alone(tmp_path: Path):
     addresses = [ipaddress.ip_address(host) for host in hosts]
     assert len(addresses) >= 6  # control, data, state, logging, and logging of each worker
     assert all(address.is_loopback for address in addresses), addresses
+
+
+def test_what_a_step_in_another_process_asks_of_the_user_is_told_in_its_own_words(caplog: pytest.LogCaptureFixture):
+    def refuse(_: int) -> None:
+        msg = "no posts: run parse first"
+        raise UserError(msg)
+
+    with BatchRunner(["--direct_num_workers=2"], "test") as runner, pytest.raises(UserError) as refused:
+        runner.run(lambda pipeline: pipeline | beam.Create([1]) | "Refuse" >> beam.Map(refuse))
+    assert str(refused.value) == "no posts: run parse first"
+    assert "Traceback" not in caplog.text

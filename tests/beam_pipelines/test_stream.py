@@ -175,7 +175,7 @@ def test_there_are_as_many_readers_as_parallel_tasks_unless_told_otherwise():
 
 def test_kafka_needs_flink_and_a_file_the_direct_runner(files, monkeypatch):
     # The defaults need the job server, which may not be built.
-    monkeypatch.setattr(stream.flink, "with_defaults", lambda argv, **_: list(argv))
+    monkeypatch.setattr(stream.flink, "with_defaults", lambda argv, *_, **__: list(argv))
     with pytest.raises(UserError, match="--runner=FlinkRunner"):
         stream.run(["--lake=s3://b"])
     with pytest.raises(UserError, match="--input runs on the DirectRunner"):

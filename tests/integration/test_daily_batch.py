@@ -30,6 +30,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("stack")]
 HOUR = 3600
 
 
+def on_flink(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a program on the cluster."""
+    command = [sys.executable, "-m", f"beam_pipelines.{program}", "--runner=FlinkRunner", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+
+
 def test_a_day_becomes_rows():
     day, prefix = date(2005, 1, 1), lake_of("rows")
     t = start_of(day)
@@ -118,6 +124,9 @@ def test_a_simulated_day_equals_a_recount_and_a_second_run_changes_nothing(capsy
     assert run_parse(prefix, f"--date={day}", "--slice_posts=100000") == 0  # and one slice
     assert snapshot(day) == held
     assert "posts/s" in capsys.readouterr().out
+    done = on_flink("parse", f"--lake={prefix}", f"--date={day}")
+    assert done.returncode == 0, done.stderr
+    assert snapshot(day) == held
 
 
 def test_late_posts_are_found_in_the_next_hours_and_the_day_ends_at_midnight_utc():
@@ -309,6 +318,16 @@ def test_stats_learn_from_the_parsed_days_and_tell_what_grew(capsys):
     assert query("SELECT max(version) FROM baseline_versions") == [(version,)]
     with pytest.raises(UserError, match="2005-04-09 has not been parsed"):
         trends.run(["--date=2005-04-09"])
+
+
+def test_a_batch_that_fails_on_flink_ends_and_says_why():
+    day, prefix = date(2005, 5, 1), lake_of("wordless")
+    archive(prefix, "wordless", [(start_of(day), raw_post(1, start_of(day)))])
+    run_parse(prefix, f"--date={day}")
+    done = on_flink("stats", f"--date={day}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: nothing could be learnt from the counts")
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_index_has_the_order_of_the_page_of_trends():
