@@ -1,11 +1,12 @@
 """Injected events: what a detector should find, each with its cause.
 
-An event adds posts to the organic ones; its truth says how many mentions of its keyword that is.
+An event adds posts to the organic ones; its truth says how many mentions of its keyword that is. A silence (see
+``feed.silences``) takes mentions away: organic posts do without its keyword.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -28,15 +29,29 @@ class Shape(StrEnum):
     BURST = "burst"
     NEW_KEYWORD = "new_keyword"
     RARE_KEYWORD = "rare_keyword"
+    SILENCE = "silence"
 
 
 class Cause(StrEnum):
-    """What its posts have in common."""
+    """What its posts have in common; of a silence, why there are none."""
 
     CHALLENGE = "challenge"
     SOUND = "sound"
     ONE_AUTHOR = "one_author"
     SPAM = "copy_paste_spam"
+    HIDDEN = "hidden_by_the_platform"
+
+
+_PROFILES: dict[Shape, Callable[[np.random.Generator], FloatArray]] = {
+    Shape.SPIKE: lambda rng: np.array([1.5, 0.7][: int(rng.integers(1, 3))]),
+    Shape.RAMP: lambda rng: np.asarray(np.linspace(0.1, 1.5, int(rng.integers(8, 15))), dtype=np.float64),
+    Shape.BURST: lambda rng: np.full(int(rng.integers(8, 21)), 0.8),
+    Shape.NEW_KEYWORD: lambda _: np.array([0.4, 1.0, 1.2, 0.9, 0.6, 0.4, 0.2]),
+    Shape.RARE_KEYWORD: lambda _: np.array([0.6, 1.0, 0.4]),
+}
+"""What a shape adds from window to window, relative to the event's height."""
+
+_CAUSES = (Cause.CHALLENGE, Cause.SOUND, Cause.ONE_AUTHOR, Cause.SPAM)
 
 
 class WindowTruth(msgspec.Struct, frozen=True):
@@ -45,7 +60,8 @@ class WindowTruth(msgspec.Struct, frozen=True):
     Attributes:
         window_start: ISO 8601 in UTC.
         expected: mentions of the keyword without the event.
-        expected_excess: mentions that the event adds; those in the posts are Poisson distributed around it.
+        expected_excess: mentions that the event adds, or, negative, takes away; those in the posts are Poisson distributed
+            around it.
     """
 
     window_start: str
@@ -75,7 +91,7 @@ class Event:
         class_: language and subject of its posts.
         first, last: its windows, both inclusive.
         usual: expected mentions in each of them without the event.
-        excess: expected additional ones.
+        excess: expected additional ones; negative in a silence.
     """
 
     number: int
@@ -102,7 +118,7 @@ class Event:
 def plan_events(
     count: int, vocabulary: Vocabulary, rates: Probabilities, inclusion: Probabilities, seed: Sequence[int]
 ) -> list[Event]:
-    """Choose the events of a day; all shapes take turns, keywords are distinct.
+    """Choose the events of a day that add posts; all shapes take turns, keywords are distinct.
 
     Args:
         count: number of events.
@@ -113,16 +129,16 @@ def plan_events(
     """
     rng = np.random.default_rng(list(seed))
     order = np.argsort(-rates.sum(axis=0))
-    shapes, causes = list(Shape), list(Cause)
+    shapes = list(_PROFILES)
     events: list[Event] = []
     taken: set[str] = set()
     for number in range(count):
         shape = shapes[number % len(shapes)]
         # 5 shapes and 4 causes: every pair comes up within 20 events.
-        cause = causes[number % len(causes)]
+        cause = _CAUSES[number % len(_CAUSES)]
         keyword, class_ = _keyword(shape, cause, vocabulary, order, inclusion, taken, rng)
         taken.add(keyword)
-        profile = _profile(shape, rng)
+        profile = _PROFILES[shape](rng)
         first = int(rng.integers(4, WINDOWS_PER_DAY - len(profile) - 2))
         index = vocabulary.keyword_number.get(keyword)
         last = first + len(profile) - 1
@@ -131,20 +147,6 @@ def plan_events(
         height = rng.uniform(10, 30) + mean * rng.uniform(1.5, 4) + 4 * np.sqrt(mean)
         events.append(Event(number, keyword, shape, cause, class_, first, last, usual, profile * height))
     return events
-
-
-def _profile(shape: Shape, rng: np.random.Generator) -> FloatArray:
-    match shape:
-        case Shape.SPIKE:
-            return np.array([1.5, 0.7][: int(rng.integers(1, 3))])
-        case Shape.RAMP:
-            return np.asarray(np.linspace(0.1, 1.5, int(rng.integers(8, 15))), dtype=np.float64)
-        case Shape.BURST:
-            return np.full(int(rng.integers(8, 21)), 0.8)
-        case Shape.NEW_KEYWORD:
-            return np.array([0.4, 1.0, 1.2, 0.9, 0.6, 0.4, 0.2])
-        case Shape.RARE_KEYWORD:
-            return np.array([0.6, 1.0, 0.4])
 
 
 def _keyword(

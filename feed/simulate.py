@@ -45,6 +45,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--events", type=int, default=defaults.events, help="injected events a day: spikes, ramps, bursts, …"
     )
+    parser.add_argument(
+        "--silences", type=int, default=defaults.silences, help="usual keywords that are silent for some hours of a day"
+    )
     parser.add_argument("--truth", metavar="FILE", help="where to write what was injected, as ndjson")
     parser.add_argument(
         "--surge", type=float, default=defaults.surge, help="height of one rise of the whole platform a day; 1: none"

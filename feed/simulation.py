@@ -12,7 +12,7 @@ import numpy as np
 
 from feed.breakage import malform, ruin
 from feed.composition import Composer
-from feed.events import Event, Truth, plan_events
+from feed.events import Event, Shape, Truth, plan_events
 from feed.history import DayCounts, History
 from feed.rates import Rates
 from feed.rendering import Renderer
@@ -26,6 +26,7 @@ from feed.rhythm import (
     surge,
     window_start,
 )
+from feed.silences import plan_silences, silenced
 from feed.vocabulary import CLASSES, FloatArray, Vocabulary
 
 TOO_LATE_SECONDS = (1_860.0, 3_600.0)
@@ -42,7 +43,8 @@ class Config:
         posts: organic posts of the first day; others follow growth and weekday. Events, surges and duplicates come on
             top.
         seed: equal configurations give equal bytes.
-        events: number of injected events of each day.
+        events: number of injected events of each day that add posts.
+        silences: number of keywords of each day that are silent for some hours.
         surge: height of the one rise of the whole platform on each day; 1: none. In the history, some days have one.
         share_malformed: posts with broken optional fields.
         share_unreadable: posts that no reader can use.
@@ -57,6 +59,7 @@ class Config:
     posts: int = 150_000
     seed: int = 1
     events: int = 12
+    silences: int = 1
     surge: float = 1.5
     share_malformed: float = 0.01
     share_unreadable: float = 0.001
@@ -70,8 +73,8 @@ class Config:
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, not {getattr(self, name)}"
                 raise ValueError(msg)
-        if self.seed < 0 or self.events < 0:
-            msg = "seed and events must not be negative"
+        if self.seed < 0 or self.events < 0 or self.silences < 0:
+            msg = "seed, events and silences must not be negative"
             raise ValueError(msg)
         if self.surge < 1:
             msg = f"surge must be at least 1, not {self.surge}"
@@ -171,6 +174,9 @@ class Simulation:
             self._rates.inclusion.total,
             self._seed(number, 1),
         )
+        events += plan_silences(
+            config.silences, events, self.vocabulary, rates, self._rates.inclusion.total, self._seed(number, 4)
+        )
         return _Day(number, day, expected, self._rates.popularity(day), events)
 
     def _window(
@@ -180,10 +186,11 @@ class Simulation:
         config = self.config
         rng = np.random.default_rng(self._seed(day.number, 3, window))
         volatility = self.vocabulary.volatility
-        popularity = day.popularity[window] * rng.gamma(volatility) / volatility
+        popularity = silenced(day.popularity[window], day.events, window, self.vocabulary)
+        popularity *= rng.gamma(volatility) / volatility
         drafts = composer.organic(weights, count, popularity, rng)
         for event in day.events:
-            if event.first <= window <= event.last:
+            if event.shape is not Shape.SILENCE and event.first <= window <= event.last:
                 drafts += composer.of_event(event, window, rng)
         start = day.number * SECONDS_PER_DAY + window * WINDOW_SECONDS
         drafts = [draft._replace(second=start + draft.second) for draft in drafts]

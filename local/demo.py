@@ -241,7 +241,7 @@ def _account(
     archive = accounting.digests_of(accounting.archived(prefix))
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT keyword, window_start, mentions, expected, score, severity, status FROM outliers "
+            "SELECT keyword, window_start, mentions, expected, excess, score, severity, status FROM outliers "
             "WHERE status <> 'retracted' ORDER BY score DESC"
         )
         outliers = [dict(zip((column.name for column in cursor.description), row, strict=True)) for row in cursor]
@@ -251,7 +251,9 @@ def _account(
     for event in events:
         start, end = (datetime.fromisoformat(event[edge]) for edge in ("start", "end"))
         event["found"] = any(
-            outlier["keyword"] == event["keyword"] and start - timedelta(minutes=15) < outlier["window_start"] < end
+            outlier["keyword"] == event["keyword"]
+            and start - timedelta(minutes=15) < outlier["window_start"] < end
+            and (outlier["excess"] < 0) == (event["expected_excess"] < 0)
             for outlier in outliers
         )
     dead = accounting.dead_letters(prefix)

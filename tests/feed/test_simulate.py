@@ -13,13 +13,13 @@ def test_posts_truth_and_history_are_written(tmp_path):
     names = {name: str(tmp_path / file) for name, file in (
         ("output", "posts.ndjson.zst"), ("truth", "truth.ndjson"), ("counts", "c.csv.gz"), ("totals", "t.csv.gz"),
     )}  # fmt: skip
-    arguments = ["--date", "2024-06-05", "--posts", "300", "--events", "5", "--history", "2"]
+    arguments = ["--date", "2024-06-05", "--posts", "300", "--events", "5", "--silences", "1", "--history", "2"]
     for name, file in names.items():
         arguments += [f"--{name}", file]
     assert main(arguments) == 0
     assert len(list(read_lines([names["output"]]))) > 300
     truth = [msgspec.json.decode(line) for line in read_lines([names["truth"]])]
-    assert len(truth) == 5
+    assert len(truth) == 6
     assert set(truth[0]) == {"keyword", "shape", "cause", "start", "end", "expected_excess", "windows"}
     assert len(list(read_lines([names["totals"]]))) == 2 * 96 + 1
 

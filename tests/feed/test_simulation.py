@@ -24,8 +24,9 @@ from transforms.text import tokenise
 DAY = date(2024, 6, 5)
 MIDNIGHT = datetime.fromisoformat("2024-06-05T00:00:00+00:00").timestamp()
 CLEAN = Config(
-    date=DAY, posts=40_000, events=0, surge=1, share_malformed=0, share_unreadable=0, share_duplicates=0, share_late=0
-)
+    date=DAY, posts=40_000, events=0, silences=0, surge=1,
+    share_malformed=0, share_unreadable=0, share_duplicates=0, share_late=0,
+)  # fmt: skip
 NO_LIMIT = 1 << 60
 
 AUTHOR = {"covers", "coversLarger", "coversMedium", "nickName", "secUid", "signature", "uniqueId", "userId"}
@@ -47,6 +48,15 @@ def mentions(lines):
     counts = Counter()
     for line in lines:
         counts.update(tokenise(decode_post(line, NO_LIMIT).item.text or ""))
+    return counts
+
+
+def windows_of(lines, keywords):
+    counts = Counter()
+    for line in lines:
+        post = decode_post(line, NO_LIMIT)
+        start = post.time_stamp // WINDOW_SECONDS * WINDOW_SECONDS
+        counts.update((keyword, start) for keyword in tokenise(post.item.text or "") & keywords.keys())
     return counts
 
 
@@ -234,8 +244,8 @@ def test_events_add_what_their_truth_says(clean):
     simulation, quiet = clean
     eventful = Simulation(replace(CLEAN, events=20))
     truth = eventful.truth()
-    assert {event.shape for event in truth} == set(Shape)
-    assert {event.cause for event in truth} == set(Cause)
+    assert {event.shape for event in truth} == set(Shape) - {Shape.SILENCE}
+    assert {event.cause for event in truth} == set(Cause) - {Cause.HIDDEN}
     assert [event.start for event in truth] == sorted(event.start for event in truth)
     before, after = mentions(quiet), mentions(eventful.lines())
     excess = sum(after[event.keyword] - before[event.keyword] for event in truth)
@@ -274,7 +284,27 @@ def test_the_cause_of_an_event_shows_in_its_posts():
             case Cause.SOUND | Cause.CHALLENGE:
                 assert len(sounds) == 1
                 assert len(authors) > 1
-    assert checked == set(Cause)
+    assert checked == set(Cause) - {Cause.HIDDEN}
+
+
+def test_a_silence_takes_away_what_its_truth_says_and_nothing_else(clean):
+    _, loud = clean
+    simulation = Simulation(replace(CLEAN, silences=2))
+    silences = {event.keyword: event for event in simulation.truth()}
+    assert len(silences) == 2
+    for event in silences.values():
+        assert (event.shape, event.cause) == (Shape.SILENCE, Cause.HIDDEN)
+        assert event.expected_excess == pytest.approx(
+            -0.98 * sum(window.expected for window in event.windows), rel=0.01
+        )
+    before, after = windows_of(loud, silences), windows_of(simulation.lines(), silences)
+    for keyword, event in silences.items():
+        inside = [datetime.fromisoformat(window.window_start).timestamp() for window in event.windows]
+        expected = sum(window.expected for window in event.windows)
+        assert sum(before[keyword, start] for start in inside) > 0.6 * expected
+        assert sum(after[keyword, start] for start in inside) < 0.1 * expected
+        outside = {key: n for key, n in before.items() if key[0] == keyword and key[1] not in inside}
+        assert sum(after[key] for key in outside) == pytest.approx(sum(outside.values()), rel=0.2)
 
 
 def test_broken_duplicate_and_late_posts():
@@ -338,6 +368,7 @@ def test_all_languages_have_words_for_all_subjects():
     [
         ("posts", 0),
         ("seed", -1),
+        ("silences", -1),
         ("surge", 0.5),
         ("share_late", 1.5),
         ("date", date(2040, 1, 1)),

@@ -321,7 +321,7 @@ def test_stats_learn_from_the_parsed_days_and_tell_what_grew(capsys):
 
 
 def test_a_batch_that_fails_on_flink_ends_and_says_why():
-    day, prefix = date(2005, 5, 1), lake_of("wordless")
+    day, prefix = date(2005, 6, 1), lake_of("wordless")
     archive(prefix, "wordless", [(start_of(day), raw_post(1, start_of(day)))])
     run_parse(prefix, f"--date={day}")
     done = on_flink("stats", f"--date={day}")
