@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
+_UNFINISHED = ".tmp."
+"""What the name of a file that was not written to its end begins with; nanio, the local S3 server, lists its own if it was killed."""
+
 
 def _s3() -> Any:
     return _client(os.environ.get("AWS_ENDPOINT_URL_S3"))
@@ -41,7 +44,7 @@ def put(url: str, data: bytes) -> None:
         return
     path = Path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
         file.write(data)
     os.replace(file.name, path)  # noqa: PTH105 - a reader sees the old object or the new one
 
@@ -57,18 +60,21 @@ def get(url: str) -> bytes:
 
 def find(prefix: str) -> Iterator[str]:
     """Yield the addresses of the objects below a prefix, in the order of their names."""
+    yield from (url for url in _listed(prefix) if not url.rpartition("/")[2].startswith(_UNFINISHED))
+
+
+def _listed(prefix: str) -> Iterator[str]:
     if prefix.startswith("s3://"):
         bucket, key = _split(prefix)
         pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         yield from (f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", ()))
         return
-    root = Path(prefix)
-    yield from (str(path) for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    yield from (str(path) for path in sorted(Path(prefix).rglob("*")) if path.is_file())
 
 
 def remove(prefix: str) -> None:
     """Delete every object below a prefix."""
-    for url in list(find(prefix)):
+    for url in list(_listed(prefix)):
         if url.startswith("s3://"):
             bucket, key = _split(url)
             _s3().delete_object(Bucket=bucket, Key=key)

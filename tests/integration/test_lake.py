@@ -25,6 +25,17 @@ def test_many_objects_are_found_and_removed(stack: Settings) -> None:
 
 
 @pytest.mark.integration
+def test_what_a_killed_server_did_not_write_to_its_end_is_no_object(stack: Settings) -> None:
+    prefix = f"s3://{stack.bucket}/killed"
+    lake.put(f"{prefix}/whole", b"x")
+    left = stack.stack_dir / "s3" / stack.bucket / "killed" / ".tmp.0123"
+    left.write_bytes(b"x")
+    assert list(lake.find(f"{prefix}/")) == [f"{prefix}/whole"]
+    lake.remove(f"{prefix}/")
+    assert not left.exists()
+
+
+@pytest.mark.integration
 def test_a_missing_bucket_is_told_from_a_present_one(stack: Settings) -> None:
     assert not lake.bucket_missing(f"s3://{stack.bucket}/raw")
     assert lake.bucket_missing("s3://no-such-bucket-here/raw")

@@ -163,6 +163,22 @@ def _restart_broker(stack: Settings, submit: Submit) -> None:
     _process(stack, "kafka.Kafka").send_signal(signal.SIGKILL)
 
 
+def _kill_postgres_and_s3(stack: Settings, submit: Submit) -> None:
+    """Nothing can be written for some seconds, until their supervisor has started them again."""
+    for server in (_process(stack, "bin/postgres"), _process(stack, "nanio")):
+        server.kill()
+        server.wait(10)
+    _until(_postgres_answers, "Postgres to come back")
+
+
+def _postgres_answers() -> bool:
+    try:
+        psycopg2.connect("").close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
 def _stop_and_resume(stack: Settings, submit: Submit) -> None:
     """The job is stopped in the middle of the posts; another goes on from its savepoint."""
     savepoint = _python("beam_pipelines.savepoint")
@@ -171,15 +187,14 @@ def _stop_and_resume(stack: Settings, submit: Submit) -> None:
     submit(f"--savepoint_path={savepoint}")
 
 
-@pytest.mark.parametrize("source", SOURCES)
+FAULTS = (_kill_task_manager, _kill_python_worker, _restart_broker, _kill_postgres_and_s3, _stop_and_resume)
+
+
 @pytest.mark.parametrize(
-    ("detector", "disturb"),
+    ("detector", "disturb", "source"),
     [
-        (ThresholdDetector(), _kill_nothing),
-        (KeywordDetector(), _kill_task_manager),
-        (KeywordDetector(), _kill_python_worker),
-        (KeywordDetector(), _restart_broker),
-        (KeywordDetector(), _stop_and_resume),
+        (ThresholdDetector(), _kill_nothing, SOURCES[0]),
+        *((KeywordDetector(), fault, source) for fault in FAULTS for source in SOURCES),
     ],
 )
 def test_every_post_is_accounted_for(
@@ -219,7 +234,7 @@ def test_every_post_is_accounted_for(
     found = _soon(lambda: _check_outliers(connection, expected, detector))
     _soon(lambda: _check_incidents(connection, found))
     _soon(lambda: _check_copies(found, empty_stack))
-    if disturb is _kill_nothing and source == SOURCES[0]:  # the batch sees no source
+    if disturb is _kill_nothing:
         _check_parity(connection)
         _check_evidence(empty_stack)
     connection.close()
