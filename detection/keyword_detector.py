@@ -16,7 +16,7 @@ from detection.detector import Scores, Summary
 from detection.fit import SEASON_STEP, Fitted, fit
 from detection.hourly import DAY_SECONDS, HOURS_PER_DAY, HourlyCounts, covered_days
 from detection.incidents import NEVER
-from detection.level import CLIP_SDS, RATIO_RANGE, hour_keep
+from detection.level import CLIP_SDS, PRIOR_MENTIONS, RATIO_RANGE, hour_keep
 from detection.online import LAST_HOUR, NEW_PRIOR, Known, ShardState
 from detection.record import DEFAULT_TAIL, Tail
 from detection.replay import DEFAULT_DISPERSION
@@ -47,7 +47,7 @@ DROP_SHARE: Final = 0.25
 """A keyword with this share of what is usual, or more, has not fallen silent."""
 
 NEW_SURPRISE: Final = 13.0
-"""New keywords come in all sizes: their first count has a Pareto tail of index 1 beyond this surprise, nats."""
+"""New keywords come in all sizes: their first hour has a Pareto tail of index 1 beyond this surprise, nats."""
 
 CHUNK: Final = 16_384
 """Keywords fitted at a time; also the sample from which the shared parameters are learnt."""
@@ -279,16 +279,19 @@ class KeywordDetector:
         at = self._predict(window, volume, state, known, rows)
         count = window.mentions.astype(float)
         single = surprise(count, at.mean, at.shape)
-        # A keyword in no baseline is seen only when it is mentioned: condition on that.
-        appearing = -np.log1p(-np.exp(-np.log1p(at.mean / at.shape) * at.shape))
-        # Without any baseline every keyword is new, which is no news.
-        appearing = appearing if len(baselines) else np.inf
-        single = np.where(at.fresh, np.clip(single - appearing, 0, NEW_SURPRISE + np.log1p(count)), single)
-        before, expected_before, whole = (part[rows] for part in state.hour_before(window.window_start))
-        hour_count, hour_mean = count + before, at.mean + expected_before
+        before, expected_before, known_hour = state.hour_before(window.window_start)
+        whole = known_hour[rows]
+        hour_count, hour_mean = count + before[rows], at.mean + expected_before[rows]
         # Less than an hour fluctuates more than an hour does.
         dispersion = np.where(whole, known.hour_dispersion[rows], known.dispersion[rows])
-        hour = np.where(at.fresh, 0, surprise(hour_count, hour_mean, 1 / (dispersion + at.unsure)))
+        hour = surprise(hour_count, hour_mean, 1 / (dispersion + at.unsure))
+        # A keyword that came up within the hour: all its mentions since, beside those of one that was never heard of.
+        young = np.flatnonzero(~known.present[rows] & ~whole)
+        fresh, shape = at.fresh[young], 1 / (dispersion[young] + 1 / PRIOR_MENTIONS)
+        new = _first_heard(hour_count[young], at.base[young] * np.where(fresh, 1, LAST_HOUR + 1), shape)
+        new *= len(baselines) > 0  # without any baseline every keyword is new, which is no news
+        hour[young] = np.where(fresh, new, np.maximum(hour[young], new))
+        single = np.where(at.fresh, hour, single)
         # The hour speaks only as far as the window itself is high: what is over is not an outlier any more.
         hour = hour * np.clip(single / STILL_HIGH, 0, 1)
         found = np.maximum(np.maximum(single, hour) - SCALE_COST, 0)
@@ -344,6 +347,13 @@ class KeywordDetector:
             counts=np.concatenate([count.astype(np.float32)[None], hour_counts]),
             means=np.concatenate([expected[None], hour_means]),
         )
+
+
+def _first_heard(count: Floats, mean: Floats, shape: Floats) -> Floats:
+    """Return how surprising so many mentions of a keyword are that is in no baseline, nats."""
+    # It is seen only when it is mentioned: condition on that.
+    appearing = -np.log1p(-np.exp(-np.log1p(mean / shape) * shape))
+    return np.asarray(np.clip(surprise(count, mean, shape) - appearing, 0, NEW_SURPRISE + np.log1p(count)))
 
 
 def _joined(state: ShardState, baselines: BaselineTable, hashes: npt.NDArray[np.uint64]) -> tuple[ShardState, Known]:

@@ -71,6 +71,23 @@ def test_eight_mentions_of_a_new_keyword_are_news_and_two_are_not():
     assert scores.is_outlier.tolist() == [True, False]
 
 
+def test_a_new_keyword_that_comes_up_over_an_hour_is_news_until_it_is_over():
+    state, told = STATE, []
+    for i, mentions in enumerate((4, 9, 14, 18, 2, 1)):
+        scores, state = DETECTOR.step(window(6 + i, {"rising": mentions, "w11": 200}), TABLE, state)
+        told.append(bool(scores.is_outlier[0]))
+    assert told[0] is False
+    assert told[2] is True
+    assert told[4:] == [False, False]
+
+
+def test_a_new_keyword_is_not_judged_by_what_was_before_the_last_hour():
+    state = STATE
+    for i in range(12):
+        scores, state = DETECTOR.step(window(6 + i, {"few": 2, "w11": 200}), TABLE, state)
+        assert not scores.is_outlier.any()
+
+
 def test_without_a_baseline_nothing_is_news():
     empty = BaselineTable.empty(DETECTOR.name)
     scores = DETECTOR.score(window(0, {"a": 500}), empty, DETECTOR.new_state())
