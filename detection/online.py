@@ -173,20 +173,19 @@ class ShardState:
         busy = index - self.seen_at <= IDLE_DAYS * WINDOWS_PER_DAY
         return self if busy.all() else self.take(np.flatnonzero(busy))
 
-    def hour_before(self, window_start: int) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    def hour_before(self, window_start: int) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
         """Return what is known of the hour that a window ends, without the window itself.
 
         Windows that the state has not taken in are not in it, be it that nobody posted anything, that a keyword was
         not in the state then, or that they are still to come.
 
         Returns:
-            Mentions and expected mentions, float64[n], and whether the hour is whole, bool[n].
+            Mentions and expected mentions, float64[n], and of how many windows, ``LAST_HOUR`` at most, int64[n].
         """
         age = (window_start - self.window_start) // WINDOW_SECONDS + np.arange(LAST_HOUR)
         inside = (age >= 1) & (age <= LAST_HOUR)
         counts, means = self.counts[inside], self.means[inside]
-        whole = (means > 0).sum(axis=0) == LAST_HOUR
-        return counts.sum(axis=0).astype(float), means.sum(axis=0).astype(float), whole
+        return counts.sum(axis=0).astype(float), means.sum(axis=0).astype(float), np.count_nonzero(means, axis=0)
 
 
 PER_KEYWORD: Final = ("ratio_mentions", "ratio_exposure", "seen_at", "learnt", "counts", "means")
