@@ -26,9 +26,9 @@ def test_many_objects_are_found_and_removed(stack: Settings) -> None:
 
 @pytest.mark.integration
 def test_what_a_killed_server_did_not_write_to_its_end_is_no_object(stack: Settings) -> None:
-    prefix = f"s3://{stack.bucket}/killed"
+    prefix = f"s3://{stack.bucket}/unfinished"
     lake.put(f"{prefix}/whole", b"x")
-    left = stack.stack_dir / "s3" / stack.bucket / "killed" / ".tmp.0123"
+    left = stack.stack_dir / "s3" / stack.bucket / "unfinished" / ".tmp.0123"
     left.write_bytes(b"x")
     assert list(lake.find(f"{prefix}/")) == [f"{prefix}/whole"]
     lake.remove(f"{prefix}/")
