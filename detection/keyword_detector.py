@@ -279,8 +279,9 @@ class KeywordDetector:
         at = self._predict(window, volume, state, known, rows)
         count = window.mentions.astype(float)
         single = surprise(count, at.mean, at.shape)
-        before, expected_before, windows_before = state.hour_before(window.window_start)
-        whole = windows_before[rows] == LAST_HOUR
+        before, expected_before, all_known = state.hour_before(window.window_start)
+        windows_before = all_known[rows]
+        whole = windows_before == LAST_HOUR
         hour_count, hour_mean = count + before[rows], at.mean + expected_before[rows]
         # Less than an hour fluctuates more than an hour does.
         dispersion = np.where(whole, known.hour_dispersion[rows], known.dispersion[rows])
@@ -288,7 +289,7 @@ class KeywordDetector:
         # A keyword that came up within the hour: all its mentions since, beside those of one that was never heard of.
         young = np.flatnonzero(~known.present[rows] & ~whole)
         fresh, shape = at.fresh[young], 1 / (dispersion[young] + 1 / PRIOR_MENTIONS)
-        new = _first_heard(hour_count[young], at.base[young] * (1 + windows_before[rows][young]), shape)
+        new = _first_heard(hour_count[young], at.base[young] * (1 + windows_before[young]), shape)
         new *= len(baselines) > 0  # without any baseline every keyword is new, which is no news
         hour[young] = np.where(fresh, new, np.maximum(hour[young], new))
         single = np.where(at.fresh, hour, single)

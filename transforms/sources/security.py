@@ -50,6 +50,8 @@ def java_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """
     given = {name: environment[name] for name in SETTINGS if environment.get(name)}
     protocol = given.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT").upper()
+    if protocol == "PLAINTEXT":
+        return {}
     settings = {
         "security.protocol": protocol,
         "config.providers": "env,dir",
@@ -60,7 +62,7 @@ def java_settings(environment: Mapping[str, str]) -> dict[str, str]:
         settings |= _login(given)
     if protocol.endswith("SSL"):
         settings |= _certificates(given)
-    return {} if protocol == "PLAINTEXT" else settings
+    return settings
 
 
 def _login(given: Mapping[str, str]) -> dict[str, str]:
