@@ -22,7 +22,7 @@ from alerts.incidents import Driver, Incident, SamplePost, Stage
 from alerts.outbox import Message
 from programs.errors import UserError, start
 from programs.postgres import connect
-from transforms.text import tokenise
+from transforms.text import typed_keywords
 
 _DESCRIPTION = """\
 Tells of new incidents, and of what becomes of them, by signed webhook, Slack and e-mail.
@@ -159,11 +159,11 @@ def _connect() -> Any:
 
 def _keyword(text: str) -> str:
     """Return the keyword that the stream makes of what a person typed."""
-    found = tokenise(f"#{text.lstrip('#')}") or tokenise(text)  # a stop word is a keyword as a hashtag only
-    if len(found) != 1 or len(text.split()) != 1:
+    found = typed_keywords(text.strip())
+    if len(found) != 1:
         msg = f"{text!r} is not one keyword: give one hashtag, word or emoji"
         raise UserError(msg)
-    return next(iter(found))
+    return found[0]
 
 
 def _duration(text: str) -> float:

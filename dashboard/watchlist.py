@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from dashboard.parameters import LARGEST_ID, NO_NUL, KeywordText
 from dashboard.problems import ProblemError, documented
 from dashboard.security import API, WriteAllowed
 from dashboard.services import Editor, Reader
-from transforms.text import tokenise
+from transforms.text import typed_keywords
 
 router = APIRouter(tags=["watchlist"])
 
@@ -173,12 +172,7 @@ def as_keyword(text: str) -> str:
     Raises:
         ProblemError: the text holds no keyword, or several.
     """
-    found = sorted(tokenise(text))
-    if len(found) != 1 and all(
-        character == "_" or unicodedata.category(character)[0] in "LMN" for character in text.removeprefix("#")
-    ):
-        # Stop words, and words of scripts without spaces, are one keyword only where their author wrote a hashtag.
-        found = sorted(tokenise(f"#{text}")) or found
+    found = typed_keywords(text)
     if len(found) != 1:
         what = (
             f"several keywords ({', '.join(found[:5])}): add them one by one" if found else "no keyword that is counted"

@@ -73,6 +73,23 @@ def tokenise(text: str) -> frozenset[str]:
     return _NOTHING.union(*map(_remembered, pieces(text)))
 
 
+def typed_keywords(text: str) -> list[str]:
+    """Return the keywords that posts with a typed text count for, in order: exactly one if the text is a keyword.
+
+    Stop words, and words of scripts without spaces, are one keyword only where their author wrote a hashtag; alone they
+    are taken for one.
+
+    >>> typed_keywords("McDonald's"), typed_keywords("東京都"), typed_keywords("ramen noodles")
+    (['mcdonald'], ['東京都'], ['noodles', 'ramen'])
+    """
+    found = sorted(tokenise(text))
+    if len(found) != 1 and all(
+        character == "_" or unicodedata.category(character)[0] in "LMN" for character in text.removeprefix("#")
+    ):
+        return sorted(tokenise(f"#{text}")) or found
+    return found
+
+
 def pieces(text: str) -> list[str]:
     """Return the parts of a text between white space: no token reaches across it, so each stands for itself.
 

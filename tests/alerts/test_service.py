@@ -324,6 +324,9 @@ def test_mute_and_unmute(commands: Commands, database: Database, receiver: Recei
     status = commands.run("status").stdout
     assert "muted: 'dance' until" in status
     assert "(ours)" in status
+    # As a word it is counted without its ending; as a hashtag with it.
+    assert commands.run("mute", "McDonald's").stdout == "mcdonald: muted\n"
+    assert commands.run("mute", "#McDonald's").stdout == "mcdonald's: muted\n"
     assert commands.run("unmute", "DANCE").returncode == 0
     assert "dance is not muted" in commands.run("unmute", "dance").stderr
 

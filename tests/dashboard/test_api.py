@@ -141,6 +141,7 @@ def test_a_text_is_resolved_as_it_is_counted(client: TestClient) -> None:
     for text, keyword in (
         ("#Großglockner", "grossglockner"),
         ("the", "the"),
+        ("McDonald's", "mcdonald"),
         ("big_dance", "big_dance"),
         ("👍🏽", "👍"),
     ):

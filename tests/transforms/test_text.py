@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transforms import lexicon
 from transforms import text as module
 from transforms.lexicon import plain_keywords
-from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, tokenise
+from transforms.text import MAX_KEYWORD, MAX_TEXT, STOP_WORDS, keywords_of_piece, tokenise, typed_keywords
 
 
 def test_examples_of_the_documentation():
@@ -145,3 +145,20 @@ def test_only_what_is_ascii_is_plain():
 @given(st.text("éÀßçñĳﬁ" + "abcxyz", min_size=2, max_size=20))
 def test_composed_and_decomposed_texts_have_the_same_keywords(text):
     assert tokenise(unicodedata.normalize("NFD", text)) == tokenise(unicodedata.normalize("NFC", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "keywords"),
+    [
+        ("McDonald's", ["mcdonald"]),
+        ("#McDonald's", ["mcdonald's"]),
+        ("l’amour", ["amour"]),
+        ("the", ["the"]),
+        ("東京都", ["東京都"]),
+        ("👍🏽", ["👍"]),
+        ("ramen noodles", ["noodles", "ramen"]),
+        ("!!!", []),
+    ],
+)
+def test_a_typed_text_is_the_keyword_that_posts_with_it_count_for(text, keywords):
+    assert typed_keywords(text) == keywords
