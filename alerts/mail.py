@@ -58,6 +58,9 @@ class Mail:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    # Who got a message that others are still to get, by message id. A service that is started anew sends it to all again.
+    _has: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     name: ClassVar[str] = "email"
 
     @property
@@ -66,11 +69,25 @@ class Mail:
         return f"{', '.join(address.addr_spec for address in self.recipients)} by {self.host}:{self.port}"
 
     def deliver(self, message: Message | Digest) -> str | None:
-        """Send one mail to all recipients; return who was refused if only some were."""
+        """Send one mail to all recipients who have not got it yet; return who was refused for good if others were not.
+
+        Raises:
+            DeliveryError: somebody is put off, so that it is to be tried again, or everybody was refused.
+        """
+        has = self._has.setdefault(message.message_id, set())
+        left = [address.addr_spec for address in self.recipients if address.addr_spec not in has]
         try:
-            refused = self._send(self.render(message))
+            refused = self._send(self.render(message), left)
+        except smtplib.SMTPRecipientsRefused as error:  # nobody got it now
+            refused = error.recipients
         except (smtplib.SMTPException, OSError) as error:
             raise _failure(error) from None
+        else:
+            has.update(who for who in left if who not in refused)
+        permanent = all(code >= 500 for code, _ in refused.values())
+        if not has or not permanent:
+            raise DeliveryError(f"refused: {_refusals(refused)}", permanent=permanent)
+        del self._has[message.message_id]
         return f"refused: {_refusals(refused)}" if refused else None
 
     def render(self, message: Message | Digest) -> EmailMessage:
@@ -92,7 +109,7 @@ class Mail:
     def _message_id(self, message_id: str) -> str:
         return f"<{message_id}@{self.sender.domain}>"
 
-    def _send(self, mail: EmailMessage) -> dict[str, tuple[int, bytes]]:
+    def _send(self, mail: EmailMessage, recipients: Sequence[str]) -> dict[str, tuple[int, bytes]]:
         context = ssl.create_default_context()
         server: smtplib.SMTP
         if self.security is Security.TLS:
@@ -111,7 +128,7 @@ class Mail:
                     msg = "the server offers no TLS, and the password is not sent without"
                     raise DeliveryError(msg)
                 server.login(self.user, self.password)
-            return server.send_message(mail)
+            return server.send_message(mail, to_addrs=recipients)
         finally:
             # The mail is accepted or not by now; how the server takes leave changes nothing.
             with suppress(smtplib.SMTPException, OSError):
@@ -146,9 +163,6 @@ def _failure(error: smtplib.SMTPException | OSError) -> DeliveryError:
     match error:
         case smtplib.SMTPAuthenticationError():
             return DeliveryError(f"login refused: {_answer(error.smtp_code, error.smtp_error)}")
-        case smtplib.SMTPRecipientsRefused():
-            permanent = all(code >= 500 for code, _ in error.recipients.values())
-            return DeliveryError(f"refused: {_refusals(error.recipients)}", permanent=permanent)
         case smtplib.SMTPResponseException():
             answer = _answer(error.smtp_code, error.smtp_error)
             return DeliveryError(f"refused: {answer}", permanent=error.smtp_code >= 500)

@@ -249,6 +249,28 @@ def test_refused_recipients(start_mail_server: StartMailServer) -> None:
     assert failure(mail(server.port)).permanent
 
 
+def test_who_is_put_off_gets_the_mail_later_and_nobody_twice(start_mail_server: StartMailServer) -> None:
+    server = start_mail_server()
+    channel = mail(server.port)
+    server.postbox.refusals = {"b@y.org": "450 greylisted"}
+    error = failure(channel)
+    assert (str(error), error.permanent) == ("refused: b@y.org: 450 greylisted", False)
+    assert not failure(channel).permanent
+    server.postbox.refusals = {}
+    assert channel.deliver(message()) is None
+    assert [envelope.rcpt_tos for envelope in server.postbox.envelopes] == [["c@z.org"], ["b@y.org"]]
+
+
+def test_who_is_refused_for_good_after_a_while_is_told_but_the_mail_was_sent(start_mail_server: StartMailServer) -> None:
+    server = start_mail_server()
+    channel = mail(server.port)
+    server.postbox.refusals = {"b@y.org": "450 greylisted"}
+    failure(channel)
+    server.postbox.refusals = {"b@y.org": "550 unknown"}
+    assert channel.deliver(message()) == "refused: b@y.org: 550 unknown"
+    assert [envelope.rcpt_tos for envelope in server.postbox.envelopes] == [["c@z.org"]]
+
+
 @pytest.mark.parametrize(("answer", "permanent"), [("451 busy", False), ("554 spam", True)])
 def test_a_refused_mail(start_mail_server: StartMailServer, answer: str, permanent: bool) -> None:
     server = start_mail_server()
