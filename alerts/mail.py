@@ -86,7 +86,8 @@ class Mail:
             has.update(who for who in left if who not in refused)
         permanent = all(code >= 500 for code, _ in refused.values())
         if not has or not permanent:
-            raise DeliveryError(f"refused: {_refusals(refused)}", permanent=permanent)
+            msg = f"refused: {_refusals(refused)}"
+            raise DeliveryError(msg, permanent=permanent)
         del self._has[message.message_id]
         return f"refused: {_refusals(refused)}" if refused else None
 
