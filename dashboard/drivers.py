@@ -12,6 +12,8 @@ same windows and share sample posts with this one.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -35,6 +37,8 @@ LEAST_SHARE_BY_INDEX = 0.1
 """If a smaller share of a keyword's posts is enough, blocks of the table are sampled: the index would find them all."""
 DAYS_BEFORE = 7
 OF_EACH_KIND = 8
+TO_CHOOSE_FROM = OF_EACH_KIND + 8
+"""Drivers of each kind that are read: some of them are the keyword itself, or one another, in another spelling."""
 SAMPLE_POSTS = 6
 LEAST_USUAL_POSTS = 20
 """Posts of the days before that are needed to tell a driver's usual share."""
@@ -163,7 +167,7 @@ def _exact(reader: Database, keyword: str, span: Span, mentions: int, expected: 
         "now_share": shares[0],
         "usual_share": shares[1],
         "expected": expected or 0.0,
-        "each": OF_EACH_KIND,
+        "each": TO_CHOOSE_FROM,
     }
     posts = _posts(*shares)
     sizes = reader.row(f"WITH {posts}, {_BREADTH}", values) or {}
@@ -184,7 +188,7 @@ def _exact(reader: Database, keyword: str, span: Span, mentions: int, expected: 
         expected=expected,
         excess=excess,
         compared_days=len(days) if compared else 0,
-        drivers=[_driver(row, excess, compared=compared) for row in rows],
+        drivers=[_driver(row, excess, compared=compared) for row in _chosen(rows, keyword)],
         breadth=Breadth(
             posts=now,
             authors=sizes["authors"],
@@ -241,6 +245,24 @@ def _sampled(
         breadth=None,
         posts=[Post(post_id=post) for post in own[:SAMPLE_POSTS]],
     )
+
+
+def _chosen(rows: Sequence[Row], keyword: str) -> list[Row]:
+    """Return the first of each kind without the keyword's own hashtags, and without words that are a hashtag among them.
+
+    The query leaves out what differs in case alone; how hashtags are folded SQL cannot tell.
+    """
+    tags = {row["id"]: hashtag(row["id"]) for row in rows if row["kind"] == "challenge"}
+    of_kind: Counter[DriverKind] = Counter()
+    chosen = []
+    for row in rows:
+        kind, name = row["kind"], row["id"]
+        if (kind == "challenge" and tags[name] == keyword) or (kind == "word" and name in tags.values()):
+            continue
+        of_kind[kind] += 1
+        if of_kind[kind] <= OF_EACH_KIND:
+            chosen.append(row)
+    return chosen
 
 
 def _driver(row: Row, excess: float | None, *, compared: bool) -> Driver:
@@ -325,7 +347,8 @@ _BREADTH = """
            (SELECT name FROM busiest) AS top_author,
            coalesce((SELECT posts FROM busiest), 0) AS top_author_posts,
            (SELECT count(*) FROM usual) AS usual_posts,
-           coalesce((SELECT max(n) FROM (SELECT count(*) AS n FROM usual GROUP BY author_id) _), 0) AS usual_top_author_posts
+           coalesce((SELECT max(n) FROM (SELECT count(*) AS n FROM usual WHERE author_id IS NOT NULL GROUP BY author_id) _), 0)
+               AS usual_top_author_posts
 """
 
 
