@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import date as Date  # noqa: N812 - the field is called `date`
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Path, Query
 from msgspec import Meta
@@ -15,6 +15,7 @@ from dashboard import paging
 from dashboard.database import Database, Row
 from dashboard.paging import CursorText, Limit
 from dashboard.parameters import NO_NUL
+from dashboard.posts import parsed_days
 from dashboard.problems import documented
 from dashboard.services import Reader
 from transforms.readable import hashtag
@@ -62,7 +63,10 @@ class Trend(BaseModel):
     growth: float | None = Field(
         description="Posts over usual, both raised by ten, so that from 1 to 4 posts is no trend; null as `usual` is."
     )
-    daily: list[int] = Field(description="Posts on the seven days before and on the day itself, oldest first.")
+    daily: list[int | None] = Field(
+        description="Posts on the seven days before and on the day itself, oldest first; null where they are not known: the "
+        "day has not been parsed, or left the hashtag out because it said nothing."
+    )
 
 
 class TrendPage(BaseModel):
@@ -154,13 +158,20 @@ def list_trends(
         {"dates": around, "ids": [row["name"] for row in rows]},
     )
     by_day = {(row["id"], row["date"]): row for row in days}
+    unsaid = reader.rows(
+        "SELECT hashtag, date FROM common_hashtags WHERE boilerplate AND date = ANY(%(dates)s)", {"dates": around}
+    )
+    known = _Known(parsed_days(reader, around[0], day), {(row["hashtag"], row["date"]) for row in unsaid})
     return TrendPage(
         date=day,
         dates=dates,
         state="ready",
         advice=None,
         compared_days=compared,
-        items=[_trend(subject, row, [by_day.get((row["name"], one)) for one in around], compared) for row in rows],
+        items=[
+            _trend(subject, row, {one: by_day.get((row["name"], one)) for one in around}, known, compared)
+            for row in rows
+        ],
         next_cursor=paging.encode(list_name, (rows[-1]["rank"], rows[-1]["name"])) if more else None,
     )
 
@@ -185,17 +196,34 @@ def _lack(day: Date | None, dates: Sequence[Date]) -> tuple[State, str]:
     return "not_parsed", advice
 
 
-def _trend(subject: Subject, row: Row, days: Sequence[Row | None], compared: int) -> Trend:
-    today = days[-1]
+class _Known(NamedTuple):
+    """Of which days a missing figure is a zero.
+
+    Attributes:
+        parsed: the days that have been parsed.
+        unsaid: hashtags, as keywords, with the days that left them out.
+    """
+
+    parsed: Set[Date]
+    unsaid: Set[tuple[str, Date]]
+
+    def zero(self, keyword: str | None, day: Date) -> int | None:
+        """Return what no row of a day stands for."""
+        return 0 if day in self.parsed and (keyword, day) not in self.unsaid else None
+
+
+def _trend(subject: Subject, row: Row, days: Mapping[Date, Row | None], known: _Known, compared: int) -> Trend:
+    today = days[max(days)]
     name = row["name"]
+    keyword = name if subject == "keywords" else hashtag(name) if subject == "challenges" else None
     return Trend(
         id=name,
         name=row["title"] or name,
-        keyword=name if subject == "keywords" else hashtag(name) if subject == "challenges" else None,
+        keyword=keyword,
         artist=row["artist"],
         posts=row["posts"],
         engagement=today["engagement"] if today else None,
         usual=row["usual"] if compared else None,
         growth=row["growth"],
-        daily=[one["posts"] if one else 0 for one in days],
+        daily=[one["posts"] if one else known.zero(keyword, day) for day, one in days.items()],
     )

@@ -47,12 +47,13 @@ export function sparkline(series, { width = 180, height = 34, label }) {
     marks);
 }
 
-/** Columns, the last one stressed. */
+/** Columns, the last one stressed; none where a value is missing. */
 export function columns(values, { width = 96, height = 26, label }) {
-  const top = Math.max(1, ...values);
+  const top = Math.max(1, ...values); // to Math.max null is zero
   const step = width / values.length;
   return s("svg", { class: "columns", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
     values.map((value, i) => {
+      if (value === null) return null;
       const tall = Math.max((value / top) * (height - 2), 1);
       return s("rect", { x: (i * step + 1).toFixed(1), y: (height - tall).toFixed(1), width: (step - 2).toFixed(1), height: tall.toFixed(1), rx: 1, class: i === values.length - 1 ? "last" : null });
     }));

@@ -61,6 +61,6 @@ function row(item, i, subject) {
     h("td", { class: "number" }, count(item.posts)),
     h("td", { class: "number muted" }, about(item.usual)),
     h("td", { class: "number" }, item.usual === 0 && [badge("new", "accent"), " "], growth),
-    h("td", { class: "chart-cell" }, columns(item.daily, { label: `Posts of eight days: ${item.daily.map(count).join(", ")}` })),
+    h("td", { class: "chart-cell" }, columns(item.daily, { label: `Posts of eight days: ${item.daily.map((posts) => (posts === null ? "not known" : count(posts))).join(", ")}` })),
     subject !== "keywords" && h("td", { class: "number" }, compact(item.engagement)));
 }
