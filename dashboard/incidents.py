@@ -17,6 +17,7 @@ from dashboard.parameters import LARGEST_ID, NO_NUL, From, KeywordText, Kind, Po
 from dashboard.problems import ProblemError, documented
 from dashboard.security import WriteAllowed
 from dashboard.services import Editor, Reader
+from detection.incidents import GAP_SECONDS
 
 router = APIRouter(tags=["incidents"])
 
@@ -26,18 +27,27 @@ Verdict = Literal["useful", "not_useful"]
 
 IncidentId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
+# What was said of an incident, wherever it began then: a first window may be retracted, or an earlier one be added. Others
+# of the keyword and kind are further away than the gap.
+_SAID_OF_IT = f"""
+    f.keyword = i.keyword AND f.kind = i.kind
+    AND f.opened_at BETWEEN i.opened_at - interval '{GAP_SECONDS} seconds' AND i.last_at
+"""
+
 # The judgement of the peak is the outlier's; an incident whose outlier is gone keeps its own figures.
-SELECT = """
+SELECT = f"""
     SELECT i.incident_id, i.keyword, i.opened_at, i.last_at, i.closed_at, i.peak_at, i.peak_score, i.severity,
            i.state, i.status, i.shape, i.kind, i.peak_mentions, i.peak_expected, i.updated_at,
            o.lower AS peak_lower, o.upper AS peak_upper, o.p_value, o.tide, o.excess, o.detector,
-           coalesce(o.sample_posts::text[], '{}') AS sample_posts,
-           f.verdict, w.watch_id IS NOT NULL AS watched
+           coalesce(o.sample_posts::text[], '{{}}') AS sample_posts,
+           (SELECT f.verdict FROM feedback f WHERE {_SAID_OF_IT} ORDER BY f.opened_at DESC LIMIT 1) AS verdict,
+           w.watch_id IS NOT NULL AS watched
     FROM incidents i
     LEFT JOIN outliers o ON o.keyword = i.keyword AND o.window_start = i.peak_at
-    LEFT JOIN feedback f ON f.keyword = i.keyword AND f.opened_at = i.opened_at
     LEFT JOIN watchlist w ON w.keyword = i.keyword
-"""
+"""  # noqa: S608 - text of our own
+
+_WITHDRAW = f"DELETE FROM feedback f USING incidents i WHERE i.incident_id = %(incident_id)s AND {_SAID_OF_IT}"  # noqa: S608 - text of our own
 
 _ORDERS: dict[Order, tuple[str, str, Any]] = {
     "score": (
@@ -199,16 +209,20 @@ def get_incident(incident_id: IncidentId, reader: Reader) -> Incident:
 )
 def give_feedback(incident_id: IncidentId, feedback: Feedback, editor: Editor) -> GivenFeedback:
     """Say whether an incident was worth knowing; replaces what was said before."""
-    row = editor.row(
-        """
-        INSERT INTO feedback (keyword, opened_at, verdict, note)
-        SELECT keyword, opened_at, %(verdict)s, %(note)s FROM incidents WHERE incident_id = %(incident_id)s
-        ON CONFLICT (keyword, opened_at)
-        DO UPDATE SET verdict = excluded.verdict, note = excluded.note, given_at = excluded.given_at
-        RETURNING verdict, note, given_at
-        """,
-        {"incident_id": incident_id, **feedback.model_dump()},
-    )
+    values = {"incident_id": incident_id, **feedback.model_dump()}
+    with editor.transaction() as cursor:
+        cursor.execute(_WITHDRAW, values)
+        cursor.execute(
+            """
+            INSERT INTO feedback (keyword, kind, opened_at, verdict, note)
+            SELECT keyword, kind, opened_at, %(verdict)s, %(note)s FROM incidents WHERE incident_id = %(incident_id)s
+            ON CONFLICT (keyword, kind, opened_at) -- somebody else said it at the same time
+            DO UPDATE SET verdict = excluded.verdict, note = excluded.note, given_at = excluded.given_at
+            RETURNING verdict, note, given_at
+            """,
+            values,
+        )
+        row = cursor.fetchone()
     return GivenFeedback.model_validate(_found(incident_id, row))
 
 
@@ -220,12 +234,9 @@ def give_feedback(incident_id: IncidentId, feedback: Feedback, editor: Editor) -
 )
 def withdraw_feedback(incident_id: IncidentId, reader: Reader, editor: Editor) -> None:
     """Take back what was said about an incident; it is no error if nothing was."""
-    incident = _found(incident_id, find(reader, incident_id))
+    _found(incident_id, find(reader, incident_id))
     with editor.transaction() as cursor:
-        cursor.execute(
-            "DELETE FROM feedback WHERE keyword = %(keyword)s AND opened_at = %(opened_at)s",
-            {"keyword": incident["keyword"], "opened_at": incident["opened_at"]},
-        )
+        cursor.execute(_WITHDRAW, {"incident_id": incident_id})
 
 
 def find(reader: Database, incident_id: int) -> Row | None:

@@ -338,7 +338,7 @@ def _around(cursor: Any, newest: datetime) -> None:
     ):  # fmt: skip
         cursor.execute("INSERT INTO watchlist (keyword, list, note) VALUES (%s, %s, %s)", (keyword, name, note))
     cursor.execute(
-        "INSERT INTO feedback (keyword, opened_at, verdict) SELECT keyword, opened_at, 'useful' FROM incidents WHERE keyword = 'kpop'"
+        "INSERT INTO feedback (keyword, kind, opened_at, verdict) SELECT keyword, kind, opened_at, 'useful' FROM incidents WHERE keyword = 'kpop'"
     )
 
 
