@@ -20,9 +20,14 @@ router = APIRouter(tags=["health"])
 
 WINDOW = timedelta(seconds=WINDOW_SECONDS)
 LATE_AFTER = timedelta(minutes=20)
-"""Age of the newest window's start from which the stream counts as behind: its length, and some early firings."""
+"""Time since the end of the newest window from which the stream counts as behind: without early firings the next one is
+seen when it has closed."""
+STUCK_AFTER = timedelta(minutes=30)
+"""Time since the end of the newest closed window from which the watermark counts as stuck: the next one's length, and as
+much for it to close."""
 STALE_AFTER = timedelta(hours=36)
-"""Age from which baselines count as old: a daily batch and half a day."""
+"""Time since the end of their history from which baselines count as old: the day that the next batch takes in, and half a
+day for it."""
 DEAD_LETTER_DAYS = 7
 SHOWN_WINDOWS = 96
 SHOWN_DAYS = 14
@@ -45,7 +50,9 @@ class Stream(BaseModel):
     last_window_posts: int | None
     last_closed_window_start: datetime | None
     lag_seconds: float | None = Field(description="Now less the end of the newest window, 0 while it is open.")
-    watermark_delay_seconds: float | None = Field(description="Now less the end of the newest window that has closed.")
+    watermark_delay_seconds: float | None = Field(
+        description="Now less the end of the newest window that has closed; at least, if all of `windows` are open."
+    )
     windows: list[tuple[datetime, int]] = Field(description="Start and posts of the newest windows, oldest first.")
 
 
@@ -67,7 +74,7 @@ class BaselineVersion(BaseModel):
     history_from: datetime
     history_to: datetime
     published_at: datetime
-    age_seconds: float
+    age_seconds: float = Field(description="Since the end of the history.")
 
 
 class ParsedDay(BaseModel):
@@ -128,7 +135,7 @@ class Health(BaseModel):
                         "history_from": "2026-02-01T00:00:00Z",
                         "history_to": "2026-03-01T00:00:00Z",
                         "published_at": "2026-03-01T01:12:00Z",
-                        "age_seconds": 63_300,
+                        "age_seconds": 67_620,
                     },
                     "parsed_days": [],
                     "parity_days": [],
@@ -157,7 +164,7 @@ def get_health(reader: Reader, meter: Meter) -> Health:
     now = datetime.now(UTC)
     stream, baselines = _stream(reader, now), _baselines(reader, now)
     parity = _days(reader, "parity_days", ParityDay)
-    findings = [*_stream_findings(stream, now), *_baseline_findings(baselines, now), *_parity_findings(parity)]
+    findings = [*_stream_findings(stream), *_baseline_findings(baselines, now), *_parity_findings(parity)]
     levels = {finding.level for finding in findings}
     return Health(
         level="down" if "down" in levels else "warning" if levels else "ok",
@@ -180,31 +187,36 @@ def _stream(reader: Database, now: datetime) -> Stream:
     newest = rows[0] if rows else None
     closed = next((row for row in rows if row["pane"] > 0), None)
 
-    def delay(row: Any) -> float | None:
-        return max((now - row["window_start"] - WINDOW).total_seconds(), 0.0) if row else None
+    def since(end: datetime) -> float:
+        return max((now - end).total_seconds(), 0.0)
 
     return Stream(
         last_window_start=newest["window_start"] if newest else None,
         last_window_posts=newest["posts"] if newest else None,
         last_closed_window_start=closed["window_start"] if closed else None,
-        lag_seconds=delay(newest),
-        watermark_delay_seconds=delay(closed),
+        lag_seconds=since(newest["window_start"] + WINDOW) if newest else None,
+        # Where none of them has closed, one before them may have.
+        watermark_delay_seconds=since(closed["window_start"] + WINDOW if closed else rows[-1]["window_start"])
+        if rows
+        else None,
         windows=[(row["window_start"], row["posts"]) for row in reversed(rows)],
     )
 
 
-def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
-    if stream.last_window_start is None:
+def _stream_findings(stream: Stream) -> list[Finding]:
+    if stream.lag_seconds is None:
         advice = "Send posts: `python -m feed.produce …`; then start it: `python -m beam_pipelines.stream --runner=FlinkRunner --detach`."
         return [Finding(level="down", what="The stream has not written any window yet.", advice=advice)]
-    age = now - stream.last_window_start
-    if age <= WINDOW + LATE_AFTER:
-        return []
-    what = f"The newest window began {_ago(age)} ago."
-    advice = (
-        "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (`python -m feed.produce`)."
-    )
-    return [Finding(level="warning", what=what, advice=advice)]
+    if stream.lag_seconds > LATE_AFTER.total_seconds():
+        what = f"The newest window ended {_ago(stream.lag_seconds)} ago."
+        advice = "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (`python -m feed.produce`)."
+        return [Finding(level="warning", what=what, advice=advice)]
+    if stream.watermark_delay_seconds is not None and stream.watermark_delay_seconds > STUCK_AFTER.total_seconds():
+        # Early results of open windows go on meanwhile, so nothing else shows it.
+        what = f"No window has closed for {_ago(stream.watermark_delay_seconds)}, so nothing is confirmed."
+        advice = "See which step's watermark stands still (below, or Flink's web UI): what it waits for, or cannot keep up with, holds up all."
+        return [Finding(level="warning", what=what, advice=advice)]
+    return []
 
 
 def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
@@ -216,7 +228,7 @@ def _baselines(reader: Database, now: datetime) -> BaselineVersion | None:
     )
     if row is None:
         return None
-    return BaselineVersion.model_validate({**row, "age_seconds": (now - row["published_at"]).total_seconds()})
+    return BaselineVersion.model_validate({**row, "age_seconds": (now - row["history_to"]).total_seconds()})
 
 
 def _baseline_findings(baselines: BaselineVersion | None, now: datetime) -> list[Finding]:
@@ -228,8 +240,8 @@ def _baseline_findings(baselines: BaselineVersion | None, now: datetime) -> list
         return [Finding(level="warning", what=what, advice=advice)]
     if baselines.age_seconds <= STALE_AFTER.total_seconds():
         return []
-    age = _ago(timedelta(seconds=baselines.age_seconds))
-    return [Finding(level="warning", what=f"The baselines are {age} old.", advice=advice)]
+    what = f"The baselines know nothing of the last {_ago(baselines.age_seconds)}."
+    return [Finding(level="warning", what=what, advice=advice)]
 
 
 def _parity_findings(days: list[ParityDay]) -> list[Finding]:
@@ -249,7 +261,7 @@ def _dead_letters(reader: Database) -> list[DeadLetters]:
         SELECT reason, count(*) AS count, max(seen_at) AS last_seen_at,
                left((array_agg(detail ORDER BY seen_at DESC))[1], 300) AS example
         FROM dead_letters
-        WHERE seen_at > (SELECT max(seen_at) FROM dead_letters) - %(days)s * interval '1 day'
+        WHERE seen_at > now() - %(days)s * interval '1 day'
         GROUP BY reason ORDER BY count(*) DESC, reason
         """,
         {"days": DEAD_LETTER_DAYS},
@@ -265,8 +277,8 @@ def _days(reader: Database, table: str, model: Any) -> list[Any]:
     return [model.model_validate(row) for row in rows]
 
 
-def _ago(age: timedelta) -> str:
-    minutes = int(age.total_seconds() // 60)
+def _ago(seconds: float) -> str:
+    minutes = int(seconds // 60)
     if minutes < 120:
         return f"{minutes} minutes"
     return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // 1440} days"

@@ -270,6 +270,37 @@ def test_drivers_of_very_many_posts_are_a_sample_scaled_up(
             assert part[figure] == pytest.approx(whole[figure], rel=0.35), figure
 
 
+@pytest.fixture
+def spelt(admin: Any, world: World) -> Iterator[datetime]:
+    """30 posts of a keyword in one window, with its hashtag and another in spellings of which SQL knows nothing, 20 of
+    them by authors that are not known, and 21 posts before that, 20 by such; the start of the window."""
+    start = datetime.combine(world.days[-1], datetime.min.time(), UTC) + timedelta(hours=12)
+    rows = [
+        (
+            50_000 + i,
+            start,
+            f"u{i}" if i >= 20 else None,
+            ["strasse", "grossartig"],
+            ["Straße", "ＳＴＲＡＳＳＥ", "Großartig"],
+        )
+        for i in range(30)
+    ]
+    rows += [(60_000 + i, start - timedelta(days=1), "u1" if i == 20 else None, ["strasse"], []) for i in range(21)]
+    with admin, admin.cursor() as cursor:
+        execute_values(cursor, "INSERT INTO posts (post_id, seen_at, author_id, keywords, challenges) VALUES %s", rows)
+    yield start
+    with admin, admin.cursor() as cursor:
+        cursor.execute("DELETE FROM posts WHERE keywords @> ARRAY['strasse']")
+
+
+def test_a_keyword_does_not_drive_itself_in_another_spelling(client: TestClient, spelt: datetime) -> None:
+    span = {"from": spelt.isoformat(), "to": (spelt + timedelta(minutes=15)).isoformat()}
+    found = get(client, "/drivers", keyword="strasse", **span)
+    named = [(driver["kind"], driver["keyword"]) for driver in found["drivers"] if driver["keyword"]]
+    assert named == [("challenge", "grossartig")]
+    assert found["breadth"]["usual_top_author_share"] == pytest.approx(1 / 21), "who is not known is no author"
+
+
 def test_a_hashtag_that_the_batch_leaves_out_has_its_samples(client: TestClient, admin: Any, world: World) -> None:
     start = datetime.combine(world.days[-1], datetime.min.time(), UTC) + timedelta(hours=12)
     columns = "keyword, window_start, mentions, expected, lower, upper, p_value, score, severity, status, tide, excess"
@@ -326,6 +357,24 @@ def test_trends_are_those_that_the_batch_wrote(client: TestClient, admin: Any, w
     usual = sum(mentions[-8:-1]) / sum(posts[-8:-1]) * posts[-1]
     assert kpop["usual"] == pytest.approx(usual)
     assert kpop["growth"] == pytest.approx((mentions[-1] + 10) / (usual + 10))
+
+
+def test_a_day_that_is_not_known_is_no_zero_in_trends(client: TestClient, admin: Any, world: World) -> None:
+    unparsed, unsaid = world.days[-4], world.days[-3]
+    with admin, admin.cursor() as cursor:
+        cursor.execute("UPDATE parsed_days SET date = date - 9000 WHERE date = %s", (unparsed,))
+        cursor.execute("UPDATE keyword_daily SET date = date - 9000 WHERE date IN (%s, %s)", (unparsed, unsaid))
+        cursor.execute("INSERT INTO common_hashtags VALUES (%s, 'kpop', 0.1, true)", (unsaid,))
+    try:
+        found = {item["id"]: item["daily"] for item in get(client, "/trends/keywords", limit=500)["items"]}
+    finally:
+        with admin, admin.cursor() as cursor:
+            for table in ("parsed_days", "keyword_daily"):
+                cursor.execute(f"UPDATE {table} SET date = date + 9000 WHERE date < '2015-01-01'")
+            cursor.execute("DELETE FROM common_hashtags WHERE date = %s", (unsaid,))
+    assert [day is None for day in found["kpop"]] == [False] * 4 + [True] * 2 + [False] * 2
+    assert [day is None for day in found["puppy"]] == [False] * 4 + [True] + [False] * 3
+    assert found["puppy"][5] == 0
 
 
 def test_trends_of_musicians_add_up_their_sounds(client: TestClient, admin: Any, world: World) -> None:
@@ -395,8 +444,65 @@ def test_advice_on_baselines_can_be_followed() -> None:
         age_seconds=3 * 86_400,
     )
     (finding,) = health._baseline_findings(old, now)
-    assert finding.what == "The baselines are 3 days old."
+    assert finding.what == "The baselines know nothing of the last 3 days."
     assert "--date 2026-03-01" in finding.advice
+
+
+def test_a_watermark_that_stands_still_is_a_finding_although_windows_arrive(
+    client: TestClient, admin: Any, world: World
+) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "UPDATE window_totals SET pane = 0 WHERE window_start > %s", (world.newest - timedelta(hours=9),)
+        )
+    try:
+        found = get(client, "/health")
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("UPDATE window_totals SET pane = 1 WHERE window_start < %s", (world.newest,))
+    assert found["stream"]["lag_seconds"] == 0
+    assert found["stream"]["watermark_delay_seconds"] >= 8.75 * 3600
+    (finding,) = found["findings"]
+    assert finding["what"].startswith("No window has closed for ")
+
+
+def test_a_stream_that_has_closed_no_window_yet_has_half_an_hour_for_it() -> None:
+    now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+    class Totals:
+        def __init__(self, windows: int) -> None:
+            self._windows = windows
+
+        def rows(self, *_: Any) -> list[dict[str, Any]]:
+            return [
+                {"window_start": now - i * timedelta(minutes=15), "posts": 9, "pane": 0} for i in range(self._windows)
+            ]
+
+    assert [len(health._stream_findings(health._stream(Totals(n), now))) for n in (1, 3, 4)] == [0, 0, 1]
+
+
+def test_baselines_are_as_old_as_their_history_whenever_they_were_published(client: TestClient, admin: Any) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "UPDATE baseline_versions SET history_to = history_to - interval '30 days', published_at = now()"
+        )
+    try:
+        found = get(client, "/health")
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("UPDATE baseline_versions SET history_to = history_to + interval '30 days'")
+    assert found["baselines"]["age_seconds"] > 30 * 86_400
+    assert found["findings"][0]["what"] == "The baselines know nothing of the last 30 days."
+
+
+def test_dead_letters_are_those_of_the_last_seven_days(client: TestClient, admin: Any) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute("UPDATE dead_letters SET seen_at = seen_at - interval '8 days'")
+    try:
+        assert get(client, "/health")["dead_letters"] == []
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("UPDATE dead_letters SET seen_at = seen_at + interval '8 days'")
 
 
 def test_baselines_of_an_old_day_that_came_later_are_not_in_force(client: TestClient, admin: Any, world: World) -> None:
@@ -497,6 +603,51 @@ def test_feedback_is_given_replaced_and_withdrawn(writer: TestClient, world: Wor
     assert writer.delete(f"{API}{incident}/feedback").status_code == 204
     assert get(writer, incident)["verdict"] is None
     assert writer.put(f"{API}/incidents/999999/feedback", json={"verdict": "useful"}).status_code == 404
+
+
+def test_feedback_stays_with_an_incident_whose_beginning_changes(writer: TestClient, admin: Any, world: World) -> None:
+    incident = f"/incidents/{world.incidents['sushi']}"
+    move = "UPDATE incidents SET opened_at = opened_at + %s WHERE keyword = 'sushi'"
+    writer.put(f"{API}{incident}/feedback", json={"verdict": "useful"})
+    try:
+        for by in (timedelta(minutes=15), timedelta(minutes=-45)):
+            with admin, admin.cursor() as cursor:
+                cursor.execute(move, (by,))
+            assert get(writer, incident)["verdict"] == "useful"
+        writer.put(f"{API}{incident}/feedback", json={"verdict": "not_useful"})
+        assert get(writer, incident)["verdict"] == "not_useful"
+        with admin, admin.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM feedback WHERE keyword = 'sushi'")
+            assert cursor.fetchone() == (1,), "what was said before is left as an orphan"
+            cursor.execute(move, (timedelta(minutes=30),))
+        assert writer.delete(f"{API}{incident}/feedback").status_code == 204
+        assert get(writer, incident)["verdict"] is None
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM feedback WHERE keyword = 'sushi'")
+
+
+def test_a_surge_and_a_drop_at_the_same_time_are_judged_apart(writer: TestClient, admin: Any, world: World) -> None:
+    surge = world.incidents["sushi"]
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO incidents (keyword, opened_at, peak_at, peak_score, state, shape, last_at, severity, status, kind,"
+            " peak_mentions, peak_expected) SELECT keyword, opened_at, peak_at, peak_score, state, shape, last_at, severity,"
+            " status, 'drop', 0, peak_expected FROM incidents WHERE incident_id = %s RETURNING incident_id",
+            (surge,),
+        )
+        drop = cursor.fetchone()[0]
+    try:
+        writer.put(f"{API}/incidents/{surge}/feedback", json={"verdict": "useful"})
+        assert get(writer, f"/incidents/{drop}")["verdict"] is None
+        writer.put(f"{API}/incidents/{drop}/feedback", json={"verdict": "not_useful"})
+        assert get(writer, f"/incidents/{surge}")["verdict"] == "useful"
+        writer.delete(f"{API}/incidents/{drop}/feedback")
+        assert get(writer, f"/incidents/{surge}")["verdict"] == "useful"
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM incidents WHERE incident_id = %s", (drop,))
+            cursor.execute("DELETE FROM feedback WHERE keyword = 'sushi'")
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,14 @@ function pace(read) {
   return first && last.at > first.at ? (1000 * (last.posts - first.posts)) / (last.at - first.at) : null;
 }
 
+/** The job that reads Kafka: the daily batch may run beside it, and be the newer one. */
+const reading = (flink) => flink?.jobs.find((job) => job.source !== null);
+
 export async function show(main, { signal }) {
   const [findings, tiles, posts, flink, rest] = Array.from({ length: 5 }, () => h("div", { class: "stack" }));
   replace(main, heading("Pipeline", "From the feed to this page"), findings, tiles, posts, flink, rest);
   let running = null;
-  let read = []; // of the newest job, how many posts it had read when
+  let read = []; // of the stream's job, how many posts it had read when
   let drawn = "";
   let told = "";
 
@@ -43,17 +46,17 @@ export async function show(main, { signal }) {
       }
       renew(rest, h("div", { class: "two tables" }, deadLetters(health.dead_letters), batch(health)));
       const dead = health.dead_letters.reduce((sum, entry) => sum + entry.count, 0);
-      const job = running?.jobs?.[0];
+      const job = reading(running);
       const rate = pace(read);
       const lag = health.consumer;
       return [h("dl", { class: "tiles" },
-        tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no running job"),
+        tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "the stream does not run"),
         tile("Kafka lag", lag?.posts_behind == null ? "–" : `${lag.basis === "estimated" ? "~" : ""}${compact(lag.posts_behind)}`, lag ? BASES[lag.basis] : "being measured"),
         tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
-        tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window closed"),
+        tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window that closed", stream.watermark_delay_seconds > 1800 ? "warn" : null),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
         tile("Dead letters", count(dead), "in 7 days", null),
-        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, duration(baselines.age_seconds * 1000), " old") : "only the hours before judge", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
+        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, "up to ", time(baselines.history_to)) : "only the hours before judge", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
         lag && h("p", { class: "muted small" }, "Kafka lag: ", prose(lag.detail))];
     }, { quiet, rows: 2 });
   }
@@ -77,7 +80,7 @@ export async function show(main, { signal }) {
   }
 
   function remember() {
-    const job = running.jobs?.[0];
+    const job = reading(running);
     const posts = job?.steps.reduce((sum, step) => sum + (step.posts_read ?? 0), 0) ?? 0;
     // A job that is new, or was restarted, counts from the beginning.
     const last = read.at(-1);
