@@ -261,7 +261,9 @@ def test_who_is_put_off_gets_the_mail_later_and_nobody_twice(start_mail_server: 
     assert [envelope.rcpt_tos for envelope in server.postbox.envelopes] == [["c@z.org"], ["b@y.org"]]
 
 
-def test_who_is_refused_for_good_after_a_while_is_told_but_the_mail_was_sent(start_mail_server: StartMailServer) -> None:
+def test_who_is_refused_for_good_after_a_while_is_told_but_the_mail_was_sent(
+    start_mail_server: StartMailServer,
+) -> None:
     server = start_mail_server()
     channel = mail(server.port)
     server.postbox.refusals = {"b@y.org": "450 greylisted"}
