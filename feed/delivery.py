@@ -32,7 +32,7 @@ class Config:
         shift: for ``Time.SHIFT``: seconds that are added.
         rate: posts per second.
         speedup: times faster than the posts happened; at most one of both.
-        rejects: file for unreadable lines; appears with the first one.
+        rejects: file for unreadable lines; appears with the first one, with a number in its name if it is there already.
         send_unreadable: send them instead, as they are, without a key, with the timestamp of the post before.
     """
 
@@ -63,6 +63,7 @@ class Report:
         unreadable_sent: unreadable lines handed to it.
         delivered: records, of either kind, that the broker has acknowledged; final once the run has ended.
         rejected: unreadable lines that were kept back, by reason.
+        rejects: the file that they are in; ``None`` before the run ends.
         bytes: of all values sent.
         interrupted: the signal that ended the run early.
         waiting_since: since when the broker has not taken a record (``time.monotonic``); ``None`` while it does.
@@ -72,6 +73,7 @@ class Report:
     unreadable_sent: int = 0
     delivered: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
+    rejects: Path | None = None
     bytes: int = 0
     interrupted: signal.Signals | None = None
     waiting_since: float | None = None
@@ -123,10 +125,11 @@ def deliver(
         KeyboardInterrupt: a second interrupt, while the first one's flush was under way.
     """
     seconds_to_flush: dict[str, float] = {}
+    rejects = Rejects(config.rejects)
+    report.rejected = rejects.reasons
     with Interruption() as interruption:
         try:
-            with Rejects(config.rejects) as rejects:
-                report.rejected = rejects.reasons
+            with rejects:
                 _Run(sink, config, report, rejects, interruption, tell, warn).all(lines)
         except KeyboardInterrupt:
             report.interrupted = interruption.signal or signal.SIGINT
@@ -136,7 +139,7 @@ def deliver(
             try:
                 sink.flush(**seconds_to_flush)
             finally:
-                report.delivered = sink.delivered
+                report.delivered, report.rejects = sink.delivered, rejects.path
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,7 @@ class Lines:
             try:
                 with _open(source.name) as self._raw:
                     yield from _lines(self._raw)
-            except (OSError, EOFError, zstandard.ZstdError, botocore.exceptions.BotoCoreError) as error:
+            except (OSError, EOFError, zlib.error, zstandard.ZstdError, botocore.exceptions.BotoCoreError) as error:
                 msg = f"cannot read {source.name}: {_reason(error)}"
                 raise SourceError(msg) from None
             except botocore.exceptions.ClientError as error:

@@ -135,10 +135,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
     times = parser.add_argument_group("event time")
     times.add_argument(
         "--time",
-        type=Time,
-        choices=list(Time),
+        choices=[each.value for each in Time],
         metavar="{keep,now,create_time,shift}",
-        default=Time.KEEP,
+        default=Time.KEEP.value,
         help="keep: the post's own time_stamp; now: the time of sending; create_time: itemInfos.createTime; shift: its "
         "own (or createTime), all moved by the same time",
     )
@@ -162,7 +161,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
     pace.add_argument("--speedup", type=float, metavar="N", help="as they happened, N times as fast; 1: real time")
     broken = parser.add_argument_group("unreadable lines (not JSON, no id, no time, …)")
     broken.add_argument(
-        "--rejects", type=Path, metavar="FILE", default=Config.rejects, help="where they are kept, byte for byte"
+        "--rejects",
+        type=Path,
+        metavar="FILE",
+        default=Config.rejects,
+        help="where they are kept, byte for byte; a file that is there stays, and the new one gets a number",
     )
     broken.add_argument(
         "--send_unreadable",
@@ -170,12 +173,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Options:
         help="send them as they are, without a key, with the timestamp of the post before: to see dead letters at work",
     )
     options = parser.parse_args(arguments)
-    if options.time is not Time.SHIFT and (options.shift_by is not None or options.shift_to is not None):
+    time_from = Time(options.time)
+    if time_from is not Time.SHIFT and (options.shift_by is not None or options.shift_to is not None):
         parser.error("--shift_to and --shift_by need --time shift")
     try:
         topic = TopicConfig(options.bootstrap_servers, options.topic, options.partitions, options.compression)
         config = Config(
-            time=options.time,
+            time=time_from,
             shift=options.shift_by or 0.0,
             rate=options.rate,
             speedup=options.speedup,
@@ -267,7 +271,7 @@ def _summary(report: Report, options: Options, seconds: float) -> str:
     elif report.records:
         lines[0] += ", all acknowledged"
     if report.rejected:
-        lines.append(f"unreadable: {rejects.describe(report.rejected)}; kept in {options.config.rejects}")
+        lines.append(f"unreadable: {rejects.describe(report.rejected)}; kept in {report.rejects}")
     if report.rejected[Reason.BAD_TIME_STAMP] > report.sent and options.config.time is Time.KEEP:
         lines.append("posts without a time_stamp can be sent with --time create_time, now or shift")
     return "\n".join(lines)
@@ -276,7 +280,11 @@ def _summary(report: Report, options: Options, seconds: float) -> str:
 def _moment(text: str) -> datetime | None:
     if text == "now":
         return None
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no time: expected now or ISO 8601, such as 2025-01-31T12:00"
+        raise argparse.ArgumentTypeError(msg) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

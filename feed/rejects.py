@@ -12,10 +12,13 @@ from feed.stamping import Reason
 
 
 class Rejects:
-    """The file of unreadable lines of one run; it appears with the first of them, in place of an earlier run's.
+    """The file of unreadable lines of one run; it appears with the first of them.
+
+    A file that is there already stays: this run may be reading it, another may be writing it, and nobody else has the lines
+    of an earlier one. Then the next free of ``rejects-2.ndjson``, ``rejects-3.ndjson``, … is taken.
 
     Attributes:
-        path: where it is.
+        path: where it is; final once a line has been written.
         reasons: how many lines were rejected for each reason.
     """
 
@@ -33,12 +36,23 @@ class Rejects:
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("wb")
+                self._file = self._open()
             self._file.write(line + b"\n")
         except OSError as error:
             msg = f"cannot write the rejects to {self.path}: {error.strerror} (--rejects)"
             raise SourceError(msg) from None
         self.reasons[reason] += 1
+
+    def _open(self) -> IO[bytes]:
+        if self.path.exists() and not self.path.is_file():  # /dev/null, a pipe
+            return self.path.open("wb")
+        wanted, number = self.path, 1
+        while True:
+            try:
+                return self.path.open("xb")
+            except FileExistsError:
+                number += 1
+                self.path = wanted.with_stem(f"{wanted.stem}-{number}")
 
     def __enter__(self) -> Self:
         return self

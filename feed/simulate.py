@@ -33,7 +33,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", metavar="FILE", help="posts: .ndjson, .ndjson.gz, .ndjson.zst, or - for stdout")
-    parser.add_argument("--date", type=date.fromisoformat, default=yesterday, help="first UTC day, YYYY-MM-DD")
+    parser.add_argument("--date", type=_day, default=yesterday, help="first UTC day, YYYY-MM-DD")
     parser.add_argument("--days", type=int, default=defaults.days, help="number of days, from --date on")
     parser.add_argument(
         "--posts",
@@ -134,6 +134,14 @@ def _write_posts(simulation: Simulation, name: str) -> None:
             size += len(line) + 1
             progress.step()
     progress.say(f"{lines:,} posts, {size / 1e6:,.0f} MB in {progress.seconds:.1f} s: {name}")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no day: expected YYYY-MM-DD"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 def _say(line: str) -> None:

@@ -6,12 +6,13 @@ import os
 import signal
 import time
 from datetime import date
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from feed.delivery import Config, Report, deliver
-from feed.files import SourceError
+from feed.files import SourceError, read_lines
 from feed.simulation import Config as SimulationConfig
 from feed.simulation import Simulation
 from feed.stamping import MAX_POST_BYTES, Reason, Time
@@ -88,6 +89,24 @@ def test_unreadable_lines_are_kept_and_counted_by_reason(run, tmp_path):
     assert rejects.read_bytes().split(b"\n") == [b"nonsense", b"\xff\xfe", line("x"), b"[]", line(0), b""]
     assert report.sent == report.delivered == 1
     assert report.rejected == {Reason.NOT_JSON: 1, Reason.NOT_UTF8: 1, Reason.BAD_ID: 2, Reason.NOT_AN_OBJECT: 1}
+
+
+def test_rejects_of_another_run_stay_as_they_are(run, tmp_path):
+    rejects = tmp_path / "rejects.ndjson"
+    first = run([b"nonsense", line(1)], rejects=rejects)
+    fixed = line(7)
+    rejects.write_bytes(b"nonsense\n" * 300_000 + fixed + b"\n")  # more than a reader holds
+    sink = Sink()
+    again = run(read_lines([str(tmp_path)]), sink, rejects=rejects)
+    assert (first.rejects, again.rejects) == (rejects, tmp_path / "rejects-2.ndjson")
+    assert [value for value, *_ in sink.records] == [fixed]
+    assert rejects.read_bytes().endswith(fixed + b"\n")
+    assert run([b"[]"], rejects=rejects).rejects == tmp_path / "rejects-3.ndjson"
+    assert len((tmp_path / "rejects-2.ndjson").read_bytes()) == 9 * 300_000
+
+
+def test_rejects_can_go_to_a_device(run):
+    assert str(run([b"nonsense"], rejects=Path(os.devnull)).rejects) == os.devnull
 
 
 def test_unreadable_lines_can_be_sent_with_the_time_of_the_post_before(run):

@@ -53,7 +53,14 @@ def test_standard_input(monkeypatch):
     assert list(read_lines(["-"])) == [b"1", b"2"]
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"1\n" * 9999)[:-9], zstandard.compress(b"1\n")[:7] + b"\xff" * 9])
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"1\n" * 9999)[:-9],
+        gzip.compress(b"1\n" * 9999)[:10] + b"\xff" * 99,
+        zstandard.compress(b"1\n")[:7] + b"\xff" * 9,
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "damaged.ndjson"
     path.write_bytes(content)

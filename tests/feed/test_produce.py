@@ -71,6 +71,19 @@ def test_senseless_options_end_with_one_line(options, capsys):
     assert "error:" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--time", "soon"], "'keep', 'now', 'create_time', 'shift'"),
+        (["--time", "shift", "--shift_to", "yesterday"], "'yesterday' is no time: expected now or ISO 8601"),
+    ],
+)
+def test_a_bad_value_is_told_what_is_expected(options, says, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["a", *options])
+    assert says in capsys.readouterr().err
+
+
 def test_no_broker_is_one_line_that_names_the_setting(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("feed.topic._CONNECT_MS", 300)
     source = tmp_path / "posts.ndjson"

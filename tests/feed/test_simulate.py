@@ -35,6 +35,12 @@ def test_a_share_above_one_is_one_line(capsys, tmp_path):
     assert "share_late" in capsys.readouterr().err
 
 
+def test_a_bad_day_is_told_what_is_expected(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--output", "-", "--date", "June"])
+    assert "'June' is no day: expected YYYY-MM-DD" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [[], ["--history", "3"], ["--counts", "x"], ["--output", "-", "--date", "June"]])
 def test_senseless_options_are_refused(arguments):
     with pytest.raises(SystemExit) as exit_:
