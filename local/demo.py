@@ -177,9 +177,17 @@ def _live(connection: Any, notes: Notes, day: Path, console: Console) -> list[di
 
 
 def _dashboard(settings: Settings, console: Console) -> str:
-    """Start the dashboard, anew if it runs: its address or token may be others now."""
-    web.down(settings)
-    return web.up(settings, console.print)
+    """Start the dashboard, anew if it runs: its address or token may be others now.
+
+    Returns:
+        Its address, or why it does not run: the account of the posts does not hang on it.
+    """
+    try:
+        web.down(settings)
+        return web.up(settings, console.print)
+    except StackError as error:
+        console.print(str(error), style="red", markup=False)
+        return f"not started: {str(error).splitlines()[0]}"
 
 
 def _step(console: Console, what: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 from urllib.request import urlopen
 
 import psycopg2
@@ -15,8 +17,10 @@ import pytest
 from rich.console import Console
 
 from local import demo, demo_data, reset, web
+from local import settings as configuration
 from local.demo_data import NOTHING, Note, Notes
 from local.settings import Address, Settings, StackError
+from local.stack import free_port_environment
 
 DAY = date(2026, 3, 1)
 BEGAN = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
@@ -193,6 +197,26 @@ def test_the_dashboard_runs_with_the_settings_of_now(postgres: Settings, tmp_pat
                 assert answer.status == 200
     finally:
         web.down(settings)
+
+
+def test_without_its_port_the_dashboard_is_told_of_and_the_demo_goes_on(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        given = {**free_port_environment(tmp_path), "DASHBOARD_ADDRESS": address, "PATH": os.environ["PATH"]}
+        told = demo._dashboard(configuration.load(given), Console(quiet=True))
+    assert told.startswith(f"not started: Dashboard cannot listen on {address}")
+
+
+def test_a_lake_in_a_prefix_leaves_what_is_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = configuration.load(free_port_environment(tmp_path))
+    removed: list[str] = []
+    monkeypatch.setattr(psycopg2, "connect", MagicMock())
+    monkeypatch.setattr(reset.lake, "remove", removed.append)
+    for lake in ("s3://lake", "s3://lake/prod", "s3://lake/prod/"):
+        reset.empty_stores(replace(settings, environment={"LAKE": lake}))
+    assert removed == ["s3://lake/", "s3://lake/prod/", "s3://lake/prod/"]
 
 
 def _free_port() -> int:
