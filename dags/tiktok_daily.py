@@ -103,15 +103,20 @@ def report_failure(context: Any) -> None:
             log.warning("the webhook could not be told: %s", type(error).__name__)
 
 
+OWN_PARAMS = ["date", "from", "to", "runner", "parallelism", "direct_num_workers", "detector"]
+"""Options that params or the run itself set: among further options they would be dropped without a word."""
+
+
 def options_of(task: str, example: str) -> Param:
     """Return the param that holds further options of a pipeline."""
     return Param(
         {},
         type="object",
-        propertyNames={"pattern": "^[a-z][a-z0-9_]*$", "not": {"enum": ["date", "from", "to", "runner"]}},
+        propertyNames={"pattern": "^[a-z][a-z0-9_]*$", "not": {"enum": OWN_PARAMS}},
         additionalProperties={"type": ["string", "number", "boolean", "array"], "items": {"type": "string"}},
         title=f"More options of {task}",
         description=f"Further options of `python -m beam_pipelines.{task}`, its own or Beam's, such as `{example}`."
+        " What has a param of its own, or comes from the run's day, is refused here."
         " Everybody who can see this page can see them: never put a secret here.",
     )
 

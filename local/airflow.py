@@ -146,12 +146,15 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return what Airflow's programs run with; an ``AIRFLOW__…`` variable of the user's own wins."""
+    """Return what Airflow's programs run with.
+
+    An ``AIRFLOW__…`` variable of the user's own wins. Where another Airflow of theirs has its database and its settings does
+    not: those would be migrated and used.
+    """
     url = f"http://{settings.airflow}"
     # Airflow keeps the keys that it makes for itself in here, too.
     home(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
     return {
-        "AIRFLOW_HOME": str(home(settings)),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -169,6 +172,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "SPT_NOENV": "1",  # a program that sets its title spares its environment, by which orphans are recognised
         **settings.environment,
+        "AIRFLOW_HOME": str(home(settings)),
+        "AIRFLOW_CONFIG": str(home(settings) / "airflow.cfg"),
     }
 
 

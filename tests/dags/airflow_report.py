@@ -17,6 +17,7 @@ from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.apache.beam.operators.beam import BeamRunPythonPipelineOperator
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DataInterval, TimeRestriction
 
@@ -34,12 +35,24 @@ def main() -> None:
         "max_active_runs": dag.max_active_runs,
         "doc": dag.doc_md,
         "params": {name: [param.description, param.schema] for name, param in dag.params.items()},
+        "refused": {name: refused(dag.params.get_param(name)) for name in ("parse_options", "stats_options")},
         "tasks": {task.task_id: describe(task) for task in dag.topological_sort()},
         "next": next_run(dag, DataInterval(datetime(2024, 5, 16, 3, tzinfo=UTC), datetime(2024, 5, 17, 3, tzinfo=UTC))),
         "serialised": json.dumps(DagSerialization.serialize_dag(dag), default=str),
         "runs": {name: run(copy.deepcopy(dag), **scenario) for name, scenario in json.loads(sys.argv[1]).items()},
     }
     Path(sys.argv[2]).write_text(json.dumps(report), encoding="utf-8")
+
+
+def refused(param: Any) -> list[str]:
+    """Return which options a param of further options does not take."""
+    names = []
+    for name in ("skip_broken", "job_name", "runner", "date", "detector", "parallelism", "direct_num_workers"):
+        try:
+            param.resolve({name: "1"})
+        except ParamValidationError:
+            names.append(name)
+    return names
 
 
 def describe(task: Any) -> dict[str, Any]:

@@ -209,6 +209,11 @@ def test_params_are_explained_and_validated(report: Report) -> None:
         assert schema["type"], name
 
 
+def test_an_option_that_has_a_param_is_refused_among_further_options(report: Report) -> None:
+    names = ["runner", "date", "detector", "parallelism", "direct_num_workers"]
+    assert report.dag["refused"] == {"parse_options": names, "stats_options": names}
+
+
 def test_a_day_runs_after_it_has_ended(report: Report) -> None:
     assert report.dag["next"] == {
         "logical_date": "2024-05-17T03:00:00+00:00",

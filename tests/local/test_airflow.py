@@ -53,6 +53,13 @@ def test_a_setting_of_the_users_own_wins(settings: Settings) -> None:
     assert airflow.environment(given)["AIRFLOW__CORE__PARALLELISM"] == "8"
 
 
+def test_another_airflow_of_the_users_stays_as_it_is(settings: Settings) -> None:
+    theirs = {"AIRFLOW_HOME": "/home/me/airflow", "AIRFLOW_CONFIG": "/home/me/airflow/airflow.cfg"}
+    given = airflow.environment(replace(settings, environment={**settings.environment, **theirs}))
+    assert given["AIRFLOW_HOME"] == str(airflow.home(settings))
+    assert given["AIRFLOW_CONFIG"] == str(airflow.home(settings) / "airflow.cfg")
+
+
 def test_without_its_environment_one_line_says_what_to_do(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
