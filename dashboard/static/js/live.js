@@ -15,9 +15,15 @@ function show(state, text) {
   document.getElementById("live-text").textContent = text;
 }
 
-export function connect() {
+function disconnect() {
   clearTimeout(later);
   source?.close();
+}
+
+/** Listen while the page is seen: a browser has six connections to a host, for all its tabs. */
+export function connect() {
+  disconnect();
+  if (document.visibilityState === "hidden") return;
   source = new EventSource("/api/v1/events");
   source.addEventListener("open", () => {
     show("on", "Live");
@@ -34,9 +40,7 @@ export function connect() {
   });
 }
 
-addEventListener("pagehide", () => {
-  clearTimeout(later);
-  source?.close();
-});
+document.addEventListener("visibilitychange", connect);
+addEventListener("pagehide", disconnect);
 // A page that the browser had kept goes on.
 addEventListener("pageshow", (event) => event.persisted && connect());
