@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h, icon, replace } from "./dom.js";
 import { connect } from "./live.js";
-import { failure, keywordAddress } from "./parts.js";
+import { complain, failure, keywordAddress } from "./parts.js";
 import * as session from "./session.js";
 
 const VIEWS = {
@@ -20,6 +20,7 @@ async function draw({ keepFocus = false } = {}) {
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
+  if (!keepFocus) complain(); // what went wrong elsewhere is over
   const [title, module] = VIEWS[location.pathname] ?? VIEWS["/"];
   document.title = `${title} – Keyword anomalies`;
   for (const link of document.querySelectorAll("#nav a")) {
@@ -37,6 +38,8 @@ async function draw({ keepFocus = false } = {}) {
     if (spot) restore(spot);
     else if (!keepFocus) window.scrollTo(0, 0);
     await done;
+    // What a view makes only of an answer has the focus back now, unless somebody has gone on meanwhile.
+    if (spot && !signal.aborted && document.activeElement === document.body) restore(spot);
   } catch (problem) {
     if (problem.name === "AbortError" || signal.aborted) return;
     if (problem.status === undefined) console.error(problem);

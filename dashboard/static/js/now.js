@@ -5,7 +5,7 @@ import { sparkline } from "./charts.js";
 import { h, icon, renew, replace } from "./dom.js";
 import { about, compact, count, duration, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { announce, badge, choice, empty, failure, heading, keywordLink, loading, moreButton, SEVERITIES, severity } from "./parts.js";
+import { announce, badge, choice, complain, empty, failure, heading, keywordLink, loading, moreButton, SEVERITIES, severity, stale } from "./parts.js";
 import { mayWrite } from "./session.js";
 
 const PAGE = 50;
@@ -91,7 +91,7 @@ export async function show(main, { signal, query, go }) {
             if (taken) await call("DELETE", `/incidents/${incident.incident_id}/feedback`);
             else await call("PUT", `/incidents/${incident.incident_id}/feedback`, { body: { verdict } });
           } catch (problem) {
-            announce(problem.message);
+            complain(problem.message);
             return;
           }
           announce(taken ? "Feedback withdrawn." : `${incident.keyword}: marked as ${text.toLowerCase()}.`);
@@ -176,7 +176,9 @@ export async function show(main, { signal, query, go }) {
         else if (opened.length) announce(`${opened.length} new incidents: ${opened.map((item) => item.keyword).join(", ")}.`);
         drawSparks(items.filter((item) => changed.includes(item) || !(Date.now() - asked.get(item.keyword) < REFRESH)).map((item) => item.keyword));
       } catch (problem) {
-        if (problem.name !== "AbortError") renew(list, failure(problem, refresh));
+        if (problem.name === "AbortError") return;
+        if (loaded) stale(list, problem);
+        else renew(list, failure(problem, refresh));
       }
     });
   }

@@ -1,6 +1,7 @@
 // Parts that several views are made of.
 
 import { h, icon, prose, renew, replace } from "./dom.js";
+import { clockText } from "./format.js";
 
 export const SEVERITIES = ["critical", "high", "medium", "low"];
 
@@ -36,22 +37,39 @@ export function failure(problem, retry) {
     retry && h("button", { type: "button", onclick: retry }, "Try again"));
 }
 
+/** Say above what is shown that it could not be renewed; without a problem take it back. */
+export function stale(element, problem = null) {
+  const said = element.querySelector(":scope > .stale");
+  if (!problem) said?.remove();
+  else if (!said) element.prepend(h("p", { class: "stale", role: "status" }, icon("warning"), h("span", {}, `Not renewed since ${clockText(new Date())}: `, prose(problem.message))));
+}
+
 const newest = new WeakMap();
+const filled = new WeakSet();
 
 /**
- * Load something into an element: a skeleton meanwhile, the problem if there is one. Of several loads of an element the one
- * that began last counts, in whatever order they are answered.
+ * Load something into an element: a skeleton meanwhile, the problem if there is one. A quiet load leaves what is shown until
+ * there is something newer, also when it fails. Of several loads of an element the one that began last counts, in whatever
+ * order they are answered.
  */
 export async function load(element, work, { quiet = false, rows } = {}) {
   newest.set(element, work);
-  if (!quiet) replace(element, loading(rows));
+  if (!quiet) {
+    filled.delete(element);
+    replace(element, loading(rows));
+  }
   try {
     const children = await work();
-    if (children !== undefined && newest.get(element) === work) renew(element, children);
+    if (newest.get(element) !== work) return;
+    stale(element);
+    if (children === undefined) return;
+    filled.add(element);
+    renew(element, children);
   } catch (problem) {
     if (problem.name === "AbortError" || newest.get(element) !== work) return;
     if (problem.status === undefined) console.error(problem);
-    renew(element, failure(problem, () => load(element, work)));
+    if (filled.has(element)) stale(element, problem);
+    else renew(element, failure(problem, () => load(element, work)));
   }
 }
 
@@ -105,4 +123,9 @@ export function table(caption, columns, rows) {
 
 export const announce = (text) => {
   document.getElementById("announce").textContent = text;
+};
+
+/** Say what went wrong with what somebody did, where it is seen however far they have scrolled; without a text take it back. */
+export const complain = (text = "") => {
+  replace(document.getElementById("complaint"), prose(text));
 };

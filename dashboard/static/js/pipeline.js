@@ -29,7 +29,11 @@ export async function show(main, { signal }) {
 
   async function drawHealth(quiet) {
     await load(tiles, async () => {
-      const health = await get("/health", {}, signal);
+      const health = await get("/health", {}, signal).catch((problem) => {
+        if (problem.name !== "AbortError") replace(findings); // whether all is well nobody knows now
+        told = "";
+        throw problem;
+      });
       const { stream, baselines } = health;
       const news = JSON.stringify(health.findings);
       if (news !== told) { // said again and again it would be read out again and again
@@ -50,13 +54,13 @@ export async function show(main, { signal }) {
       const rate = pace(read);
       const lag = health.consumer;
       return [h("dl", { class: "tiles" },
-        tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "the stream does not run"),
+        tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no job is seen to read"),
         tile("Kafka lag", lag?.posts_behind == null ? "–" : `${lag.basis === "estimated" ? "~" : ""}${compact(lag.posts_behind)}`, lag ? BASES[lag.basis] : "being measured"),
         tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
         tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window that closed", stream.watermark_delay_seconds > 1800 ? "warn" : null),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
         tile("Dead letters", count(dead), "in 7 days", null),
-        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, `, "up to ", time(baselines.history_to)) : "only the hours before judge", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
+        tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, history to `, time(baselines.history_to)) : "only the hours before judge", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
         lag && h("p", { class: "muted small" }, "Kafka lag: ", prose(lag.detail))];
     }, { quiet, rows: 2 });
   }

@@ -2,7 +2,7 @@
 
 import { call, get } from "./api.js";
 import { h, replace } from "./dom.js";
-import { announce } from "./parts.js";
+import { complain } from "./parts.js";
 
 let session = { signed_in: false, writable: false, required: false };
 const button = () => document.getElementById("sign-in");
@@ -17,15 +17,25 @@ export async function refresh() {
   return session;
 }
 
-/** See that writing is allowed, asking for the token if need be; false if the person gave up. */
+/** See that writing is allowed, asking for the token if need be; false if nobody may write, or the person gave up. */
 export async function mayWrite() {
-  if (session.signed_in) return true;
-  return ask(session.writable ? "" : "This dashboard is read-only: it was started without DASHBOARD_TOKEN.");
+  complain();
+  try {
+    if (!session.writable) await refresh(); // perhaps it has not been answered yet
+  } catch (problem) {
+    complain(problem.message);
+    return false;
+  }
+  if (!session.writable) {
+    complain("This dashboard is read-only: it was started without DASHBOARD_TOKEN or without PGEDITOR_PASSWORD. `make up` writes both to .env.");
+    return false;
+  }
+  return session.signed_in || ask();
 }
 
-function ask(hint) {
+function ask() {
   return new Promise((resolve) => {
-    const error = h("p", { class: "form-error", role: "alert" }, hint);
+    const error = h("p", { class: "form-error", role: "alert" });
     const token = h("input", { type: "password", id: "token", name: "token", required: true, autocomplete: "current-password" });
     const form = h(
       "form",
@@ -65,22 +75,23 @@ function ask(hint) {
 export function start() {
   button().addEventListener("click", async () => {
     if (!session.signed_in) {
-      ask("");
+      ask();
       return;
     }
+    complain();
     try {
       await call("DELETE", "/session");
       await refresh();
     } catch (problem) {
-      announce(problem.message);
+      complain(problem.message);
       return;
     }
-    if (session.required) ask("");
+    if (session.required) ask();
   });
   document.addEventListener("token-needed", async () => {
     if (dialog().open) return;
     const now = await refresh().catch(() => session); // the view tells what is wrong
     if (now.signed_in || dialog().open) return;
-    ask("");
+    ask();
   });
 }

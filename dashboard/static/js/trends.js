@@ -32,7 +32,7 @@ export async function show(main, { signal, query, go }) {
     if (page.date === null) return empty("No day has been parsed yet", "Trends come with the daily batch, which counts whole days.", page.advice);
     const options = page.dates.includes(page.date) ? page.dates : [page.date, ...page.dates];
     replace(days, h("label", { class: "select" }, h("span", { class: "hidden" }, "Day (UTC)"),
-      h("select", { value: page.date, onchange: (event) => change({ date: event.target.value }) }, options.map((day) => h("option", { value: day }, dateText(day))))));
+      h("select", { id: "trends-day", value: page.date, onchange: (event) => change({ date: event.target.value }) }, options.map((day) => h("option", { value: day }, dateText(day))))));
     if (page.state === "not_parsed") return empty("This day has not been parsed", page.advice);
     if (page.state === "no_trends") return empty("This day has no trends yet", "It has been parsed; what grew on it has not been worked out.", page.advice);
     if (!page.items.length) return empty("Nothing on this day", "No entry had ten posts or more. Choose another day.");

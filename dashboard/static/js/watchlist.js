@@ -5,7 +5,7 @@ import { sparkline } from "./charts.js";
 import { h, icon, replace } from "./dom.js";
 import { count, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { announce, empty, heading, keywordLink, load, severity, table } from "./parts.js";
+import { announce, complain, empty, heading, keywordLink, load, severity, table } from "./parts.js";
 import { current, mayWrite } from "./session.js";
 
 const MOST_CHARTS = 50; // that the API gives at a time
@@ -42,12 +42,11 @@ export async function show(main, { signal }) {
 
   const change = async (work, done) => {
     if (!(await mayWrite())) return;
-    error.textContent = "";
     try {
       await work();
       announce(done);
     } catch (problem) {
-      error.textContent = problem.message;
+      complain(problem.message);
     }
     draw(true);
   };
