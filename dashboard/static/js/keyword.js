@@ -5,7 +5,7 @@ import { seriesChart, standing, weekChart } from "./charts.js";
 import { h, icon, replace } from "./dom.js";
 import { about, compact, count, DAY, duration, percent, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { announce, badge, choice, empty, heading, keywordAddress, keywordLink, load, moreButton, panel, severity, table, tile } from "./parts.js";
+import { badge, choice, complain, empty, heading, keywordAddress, keywordLink, load, loading, moreButton, panel, severity, table, tile } from "./parts.js";
 import { mayWrite } from "./session.js";
 
 const SPANS = [["1", "24 h"], ["3", "3 days"], ["7", "7 days"], ["28", "28 days"]];
@@ -42,7 +42,7 @@ export async function show(main, { signal, query, go }) {
           if (entry) await call("DELETE", `/watchlist/${entry.watch_id}`);
           else await call("POST", "/watchlist", { body: { keyword } });
         } catch (problem) {
-          announce(problem.message);
+          complain(problem.message);
         }
         drawWatch();
       },
@@ -51,34 +51,13 @@ export async function show(main, { signal, query, go }) {
     if (focused) button.focus();
   }
 
-  const [{ items: incidents }, health] = await Promise.all([
-    get("/incidents", { keyword, order: "newest", state: ["open", "closed", "retracted"], limit: 20 }, signal),
-    get("/health", {}, signal),
-  ]);
   const asked = query.get("incident");
-  if (asked && !incidents.some((item) => String(item.incident_id) === asked)) {
-    // A link to it may be older than the newest that are listed.
-    const older = await get(`/incidents/${encodeURIComponent(asked)}`, {}, signal).catch((problem) => {
-      if (problem.name === "AbortError" || !(problem.status < 500)) throw problem;
-      announce(problem.message);
-      return null;
-    });
-    if (older?.keyword === keyword) incidents.push(older);
-  }
-  const incident = asked ? incidents.find((item) => String(item.incident_id) === asked) : incidents.find((item) => item.state !== "retracted");
   const span = query.get("days") ?? "1";
-  const newest = health.stream.last_window_start;
-  const end = new Date((newest ? +new Date(newest) : Date.now()) + WINDOW);
-  // An incident that is long over is shown with its surroundings rather than with today.
-  const over = incident && +end - new Date(incident.last_at) > Number(span) * DAY * 0.8;
-  const to = over ? new Date(Math.min(+new Date(incident.last_at) + (Number(span) * DAY) / 2, +end)) : end;
-  const from = new Date(+to - Number(span) * DAY);
-  const highlight = incident && [+new Date(incident.opened_at), +new Date(incident.last_at) + WINDOW];
-
-  const facts = h("div", {});
-  const chart = h("div", {});
-  const drivers = h("div", {});
-  const season = h("div", {});
+  let incidents = [];
+  let incident = null; // the one that was asked for, or else the newest
+  let end = null; // of the newest window
+  const [facts, chart, drivers, season, list] = Array.from({ length: 5 }, () => h("div", {}));
+  const download = h("a", { class: "button", href: address("/series.csv", { keyword }), download: `${keyword}.csv` }, icon("download"), "CSV");
   replace(body,
     facts,
     h("section", { class: "panel" },
@@ -87,12 +66,47 @@ export async function show(main, { signal, query, go }) {
         h("div", { class: "legend", "aria-hidden": "true" }, h("span", { class: "key-line" }, "mentions"), h("span", { class: "key-expected" }, "expected"), h("span", { class: "key-band" }, "usual range"), h("span", { class: "key-mark" }, "outlier")),
         h("div", { class: "actions" },
           choice("Span", SPANS, span, (days) => go(keywordAddress(keyword, { ...(asked ? { incident: asked } : {}), days }), { replace: true, keepFocus: true })),
-          h("a", { class: "button", href: address("/series.csv", { keyword, from, to }), download: `${keyword}.csv` }, icon("download"), "CSV"))),
+          download)),
       chart),
     h("section", { class: "panel", id: "why" }, drivers),
     h("div", { class: "two" },
       panel("Usual week", "Mean mentions by hour, in your time zone", season),
-      panel("Incidents", incidents.length ? null : "", incidentTable())));
+      panel("Incidents", null, list)));
+  for (const [place, rows] of [[chart, 6], [drivers, 5], [season, 3], [list, 3]]) replace(place, loading(rows));
+
+  let reading = 0;
+  async function readIncidents() {
+    const mine = ++reading;
+    const { items } = await get("/incidents", { keyword, order: "newest", state: ["open", "closed", "retracted"], limit: 20 }, signal);
+    if (asked && !items.some((item) => String(item.incident_id) === asked)) {
+      // A link to it may be older than the newest that are listed.
+      const older = await get(`/incidents/${encodeURIComponent(asked)}`, {}, signal).catch((problem) => {
+        if (problem.status !== 404 && problem.status !== 422) throw problem;
+        complain(problem.message);
+        return null;
+      });
+      if (older?.keyword === keyword) items.push(older);
+    }
+    if (mine !== reading) return; // a later answer was here before
+    incidents = items;
+    incident = items.find((item) => (asked ? String(item.incident_id) === asked : item.state !== "retracted")) ?? null;
+  }
+
+  async function readEnd() {
+    const { stream } = await get("/health", {}, signal);
+    end = (stream.last_window_start ? +new Date(stream.last_window_start) : Date.now()) + WINDOW;
+  }
+
+  /** Start and end of the incident's windows. */
+  const ofIncident = () => incident && [+new Date(incident.opened_at), +new Date(incident.last_at) + WINDOW];
+
+  /** Start and end of what the chart shows: up to now, but of an incident that was asked for and is long over its surroundings. */
+  function shown() {
+    const length = Number(span) * DAY;
+    const last = asked && incident ? +new Date(incident.last_at) : end;
+    const to = end - last > length * 0.8 ? Math.min(last + length / 2, end) : end;
+    return { from: new Date(to - length), to: new Date(to) };
+  }
 
   function incidentTable() {
     if (!incidents.length) return empty("No incidents", "This keyword has not been unusual.");
@@ -119,10 +133,13 @@ export async function show(main, { signal, query, go }) {
 
   async function drawChart(quiet) {
     await load(chart, async () => {
+      if (quiet) await readEnd();
+      const { from, to } = shown();
+      download.href = address("/series.csv", { keyword, from, to });
       const { points } = await get("/series", { keyword, from, to }, signal);
       drawFacts(points);
       if (points.every((point) => !point.mentions)) return empty("Not mentioned in this span", "Choose a longer span. Keywords with fewer than two mentions in a window are not kept.");
-      return [seriesChart(points, { keyword, highlight, at: standing(chart) }), outlierTable(points)];
+      return [seriesChart(points, { keyword, highlight: ofIncident(), at: standing(chart) }), outlierTable(points)];
     }, { quiet, rows: 6 });
   }
 
@@ -135,16 +152,36 @@ export async function show(main, { signal, query, go }) {
           h("td", { class: "number" }, `${about(point.lower)} – ${about(point.upper)}`), h("td", {}, severity(point.outlier.severity)), h("td", {}, point.outlier.status)))));
   }
 
-  async function drawDrivers() {
-    const [start, stop] = highlight ?? [+from, +to];
+  async function drawDrivers(quiet) {
     await load(drivers, async () => {
-      const found = await get("/drivers", { keyword, from: new Date(start), to: new Date(stop) }, signal);
-      return why(found, incident, keyword, { from: new Date(start), to: new Date(stop) }, signal);
-    }, { rows: 5 });
+      const { from, to } = shown();
+      const [start, stop] = ofIncident()?.map((one) => new Date(one)) ?? [from, to];
+      const of = incident;
+      const found = await get("/drivers", { keyword, from: start, to: stop }, signal);
+      return why(found, of, keyword, { from: start, to: stop }, signal);
+    }, { quiet, rows: 5 });
   }
 
+  async function drawIncidents(quiet) {
+    await load(list, async () => {
+      if (quiet) await readIncidents();
+      return incidentTable();
+    }, { quiet, rows: 3 });
+  }
+
+  /** Draw again what news of the keyword change. */
+  async function refresh() {
+    const revision = () => incident && `${incident.incident_id} ${incident.updated_at}`;
+    const before = revision();
+    await drawIncidents(true);
+    drawChart(true);
+    if (revision() !== before) drawDrivers(true);
+  }
+
+  await Promise.all([readIncidents(), readEnd()]);
   drawChart(false);
-  drawDrivers();
+  drawDrivers(false);
+  drawIncidents(false);
   load(season, async () => {
     const found = await get("/season", { keyword }, signal);
     return found.days ? [weekChart(found.mean), h("p", { class: "muted small" }, `From the last ${found.days} days.`)] : empty("No history yet", "It fills as the stream runs.");
@@ -153,9 +190,9 @@ export async function show(main, { signal, query, go }) {
   onIncident((news) => {
     if (news && news.keyword !== keyword) return;
     clearTimeout(pending);
-    pending = setTimeout(() => drawChart(true), 500);
+    pending = setTimeout(refresh, 500);
   }, signal);
-  const clock = over ? 0 : setInterval(() => drawChart(true), 60_000);
+  const clock = setInterval(() => drawChart(true), 60_000);
   signal.addEventListener("abort", () => {
     clearInterval(clock);
     clearTimeout(pending);
@@ -166,7 +203,7 @@ function why(found, incident, keyword, span, signal) {
   const exact = found.basis === "exact";
   const title = incident ? (incident.kind === "drop" ? "What came with it" : "Why it spiked") : "What came with it";
   const head = h("div", { class: "panel-head" },
-    h("div", {}, h("h2", {}, title, " ", badge(!exact ? "sampled" : found.estimated ? "estimated" : "exact", exact ? "accent" : "warn")), h("p", { class: "muted" }, found.explanation)),
+    h("div", {}, h("h2", {}, title, " ", badge(!exact ? "sampled" : found.estimated ? "estimated" : "exact", exact ? "accent" : "warn")), h("p", { class: "muted" }, incident && when(incident), found.explanation)),
     found.expected !== null && h("p", { class: "sum" }, h("b", {}, count(found.mentions)), " mentions, ", h("b", {}, about(found.expected)), " expected"));
   const lists = DRIVERS.map(([kind, name]) => [name, found.drivers.filter((driver) => driver.kind === kind)]).filter(([, members]) => members.length);
   const relative = found.drivers.some((driver) => driver.share_of_excess !== null);
@@ -188,6 +225,11 @@ function why(found, incident, keyword, span, signal) {
     h("h3", {}, "Posts", exact ? "" : " the stream sampled"),
     posts(found, keyword, span, signal)];
 }
+
+/** When an incident was, as the beginning of a text. */
+const when = (incident) => (incident.state === "open"
+  ? ["Since ", time(incident.opened_at, "full"), ". "]
+  : [time(incident.opened_at, "full"), " to ", time(+new Date(incident.last_at) + WINDOW, "full"), ". "]);
 
 const postLink = (id, text) => h("a", { href: `https://www.tiktok.com/@/video/${encodeURIComponent(id)}`, target: "_blank", rel: "noreferrer noopener" }, text);
 
