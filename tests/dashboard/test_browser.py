@@ -8,10 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import uvicorn
@@ -197,6 +198,43 @@ def test_feedback_asks_for_the_token_once(open_page: Open, admin: Any) -> None:
     assert TOKEN not in json.dumps(page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]"))
 
 
+def _refuse(route: Any) -> None:
+    problem = {"title": "Service Unavailable", "status": 503, "detail": "Busy. See `make status`."}
+    route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem))
+
+
+def test_what_could_not_be_written_is_said_where_it_is_seen(open_page: Open) -> None:
+    page = open_page("/", expect_errors=True)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    complaint = page.locator("#complaint")
+    assert complaint.is_hidden()
+    page.route("**/feedback", _refuse)
+    button = page.locator(".incident [data-verdict=useful]").last
+    button.click()
+    complaint.get_by_text("Busy. See make status.").wait_for()
+    assert complaint.evaluate("(element) => element.getBoundingClientRect().bottom < innerHeight")
+    screenshot(page, "complaint-light")
+    page.unroute("**/feedback")
+    for _ in range(2):  # said, and taken back
+        with page.expect_response(lambda response: "/feedback" in response.url):
+            button.click()
+        complaint.wait_for(state="hidden")
+    page.goto(f"{page.url}keyword?q=yoga")
+    page.route("**/api/v1/watchlist/*", _refuse)
+    page.get_by_role("button", name="Watched").click()
+    complaint.get_by_text("Busy").wait_for()
+    page.route(
+        "**/api/v1/session", lambda route: _refuse(route) if route.request.method == "DELETE" else route.continue_()
+    )
+    page.get_by_role("link", name="Trends").click()
+    complaint.wait_for(state="hidden")
+    page.get_by_role("button", name="Sign out").click()
+    complaint.get_by_text("Busy").wait_for()
+
+
 def test_keyword_explains_the_spike(open_page: Open) -> None:
     page = open_page("/keyword?q=puppy")
     page.wait_for_selector(".driver")
@@ -222,6 +260,82 @@ def test_keyword_of_today_says_that_it_is_sampled(open_page: Open) -> None:
     assert "sampled" in why
     assert "has not been parsed yet" in why
     assert page.locator(".post").count() > 0
+
+
+def _asked_until(page: Any, act: Callable[[], Any]) -> datetime:
+    """Do something that has the chart drawn; return the end of what the page asks for."""
+    with page.expect_response(lambda response: "/api/v1/series?" in response.url) as answered:
+        act()
+    return datetime.fromisoformat(parse_qs(urlsplit(answered.value.url).query)["to"][0])
+
+
+def test_keyword_shows_the_present_unless_an_old_incident_is_asked_for(open_page: Open, world: World) -> None:
+    page = open_page("/trends")
+    now = world.newest + WINDOW
+    address = f"{page.url.partition('/trends')[0]}/keyword?q=sushi"
+    assert _asked_until(page, lambda: page.goto(address)) == now
+    page.locator(".tile", has_text="Lasted").wait_for()  # the newest incident is told of nevertheless, with its time
+    said = page.locator("#why .panel-head time")
+    sushi = next(event for event in EVENTS if event.keyword == "sushi")
+    began = world.newest - sushi.ago * WINDOW
+    assert datetime.fromisoformat(said.first.get_attribute("datetime")) == began
+    assert datetime.fromisoformat(said.nth(1).get_attribute("datetime")) == began + sushi.windows * WINDOW
+    end = _asked_until(page, lambda: page.goto(f"{address}&incident={world.incidents['sushi']}"))
+    assert end == began + (sushi.windows - 1) * WINDOW + timedelta(hours=12)
+    page.locator("tr.current").wait_for()
+
+
+def test_keyword_follows_its_incident_and_the_newest_window(open_page: Open, admin: Any, world: World) -> None:
+    page = open_page("/keyword?q=booktok")
+    page.wait_for_selector(".driver")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+
+    def later(route: Any) -> None:
+        response = route.fetch()
+        health = response.json()
+        health["stream"]["last_window_start"] = (world.newest + WINDOW).isoformat()
+        route.fulfill(response=response, json=health)
+
+    def revise(mentions: int, by: timedelta) -> None:
+        with admin, admin.cursor() as cursor:
+            cursor.execute(
+                "UPDATE incidents SET peak_mentions = peak_mentions + %s, opened_at = opened_at + %s,"
+                " updated_at = clock_timestamp() WHERE keyword = 'booktok'",
+                (mentions, by),
+            )
+
+    page.route("**/api/v1/health", later)
+    before = page.locator("#why .panel-head time").get_attribute("datetime")
+    try:
+        assert _asked_until(page, lambda: revise(12_345, -WINDOW)) == world.newest + 2 * WINDOW
+        page.locator(".tile", has_text="Peak").get_by_text(re.compile(r"12,\d{3}")).wait_for()
+        page.locator("tr.current", has_text=re.compile(r"12,\d{3}")).wait_for()
+        until(page, f"document.querySelector('#why .panel-head time').getAttribute('datetime') < {json.dumps(before)}")
+    finally:
+        revise(-12_345, WINDOW)
+
+
+def test_a_link_to_an_incident_that_is_gone_is_told(open_page: Open) -> None:
+    page = open_page("/keyword?q=dance&incident=999999", expect_errors=True)
+    page.get_by_role("alert").get_by_text("There is no incident 999999").wait_for()
+    page.get_by_role("slider").wait_for()
+    page.get_by_role("link", name="Trends").click()
+    page.locator("#complaint").wait_for(state="hidden")
+
+
+def test_a_page_that_is_not_seen_does_not_listen(open_page: Open) -> None:
+    page = open_page("/")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    state = "Object.defineProperty(document, 'visibilityState', {{value: '{}', configurable: true}});"
+    event = "document.dispatchEvent(new Event('visibilitychange'))"
+
+    def is_stream(request: Any) -> bool:
+        return str(request.url).endswith("/api/v1/events")
+
+    with page.expect_event("requestfailed", is_stream):
+        page.evaluate(state.format("hidden") + event)
+    with page.expect_request(is_stream), page.expect_response(lambda response: "/incidents?" in response.url):
+        page.evaluate(state.format("visible") + event)
 
 
 def test_the_chart_is_walked_with_the_keyboard(open_page: Open) -> None:
@@ -311,6 +425,118 @@ def test_a_refresh_keeps_the_focus_on_the_pipeline(open_page: Open) -> None:
         page.wait_for_timeout(100)
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Dead letters by reason"
     assert finding.evaluate("(element) => element.isConnected"), "what has not changed is read out again"
+
+
+def test_what_cannot_be_renewed_stays_and_that_is_said(open_page: Open, admin: Any) -> None:
+    page = open_page("/", expect_errors=True)
+    page.wait_for_selector(".incident")
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    shown = page.locator(".incident").count()
+    page.route("**/api/v1/incidents?*", _refuse)
+    _refreshed(page, admin, "ramen", "/api/v1/incidents?")
+    page.locator(".stale", has_text="Busy. See make status.").wait_for()
+    assert page.locator(".incident").count() == shown
+    _refreshed(page, admin, "ramen", "/api/v1/incidents?")
+    assert page.locator(".stale").count() == 1
+    page.unroute("**/api/v1/incidents?*")
+    _refreshed(page, admin, "ramen", "/api/v1/incidents?")
+    page.locator(".stale").wait_for(state="detached")
+
+
+def test_what_is_typed_into_the_watchlist_outlives_a_failed_renewal(open_page: Open, admin: Any) -> None:
+    page = open_page("/watchlist", expect_errors=True)
+    note = page.get_by_label("Note on dance")
+    note.wait_for()
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    note.focus()
+    page.keyboard.press("End")
+    page.keyboard.type(" And on")
+    page.route("**/api/v1/watchlist", _refuse)
+    _refreshed(page, admin, "dance", "/api/v1/watchlist")
+    page.locator(".stale").wait_for()
+    page.keyboard.type(" and on")
+    assert note.input_value().endswith(" And on and on")
+
+
+def test_a_pipeline_whose_health_is_not_known_is_not_said_to_be_well(open_page: Open) -> None:
+    page = open_page("/pipeline", expect_errors=True)
+    page.get_by_text("All is well.").wait_for()
+    page.locator(".tile", has_text="Stream lag").wait_for()
+    page.route("**/api/v1/health", _refuse)
+    page.locator(".stale", has_text="Busy").wait_for()
+    assert page.locator(".finding").count() == 0
+    assert page.locator(".tile", has_text="Stream lag").is_visible()
+    screenshot(page, "stale-light")
+    page.unroute("**/api/v1/health")
+    page.get_by_text("All is well.").wait_for()
+    assert page.locator(".stale").count() == 0
+
+
+def test_throughput_is_the_streams_also_beside_a_batch(open_page: Open) -> None:
+    page = open_page("/trends")
+    job = {
+        "state": "RUNNING",
+        "started_at": "2026-03-01T18:47:00Z",
+        "restarts": 0,
+        "checkpoints": {"completed": 0, "failed": 0},
+    }
+    step = {
+        "id": "v",
+        "name": "Step",
+        "status": "RUNNING",
+        "parallelism": 1,
+        "records_in_per_second": 0,
+        "records_out_per_second": 0,
+    }
+    read = [1_000]
+
+    def answer(route: Any) -> None:
+        jobs = [
+            job | {"id": "b", "name": "batch", "source": None, "steps": [step | {"posts_read": None}]},
+            job | {"id": "a", "name": "stream", "source": "kafkaio", "steps": [step | {"posts_read": read[0]}]},
+        ]
+        read[0] += 1_000
+        route.fulfill(
+            json={"reachable": True, "url": "http://127.0.0.1:9", "slots_total": 2, "slots_free": 0, "jobs": jobs}
+        )
+
+    page.route("**/api/v1/flink", answer)
+    page.get_by_role("link", name="Pipeline").click()
+    tile = page.locator(".tile", has_text="Throughput")
+    tile.get_by_text("posts read").wait_for()
+    tile.get_by_text(re.compile(r"[1-9]\d*/s")).wait_for()
+
+
+def test_filters_that_wait_for_an_answer_keep_the_focus(open_page: Open) -> None:
+    page = open_page("/keyword?q=dance")
+    page.get_by_role("slider").wait_for()
+    page.get_by_role("button", name="3 days").press("Enter")
+    page.wait_for_url("**days=3")
+    page.get_by_role("slider").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "3 days"
+    page.get_by_role("link", name="Trends").click()
+    day = page.get_by_role("combobox", name="Day (UTC)")
+    day.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url("**date=*")
+    until(page, "document.activeElement.id === 'trends-day'")
+
+
+def test_a_day_that_is_not_known_has_no_column(open_page: Open) -> None:
+    page = open_page("/")
+
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        found = response.json()
+        found["items"][0]["daily"] = [1, None, 0, 4, 5, 6, 7, 8]
+        route.fulfill(response=response, json=found)
+
+    page.route("**/api/v1/trends/**", answer)
+    page.get_by_role("link", name="Trends").click()
+    chart = page.locator("svg.columns").first
+    chart.wait_for()
+    assert chart.get_attribute("aria-label").endswith("1, not known, 0, 4, 5, 6, 7, 8")
+    assert chart.locator("rect").count() == 7
 
 
 def test_the_keyboard_reaches_search_and_views(open_page: Open) -> None:
@@ -633,25 +859,49 @@ def test_an_empty_system_says_how_to_begin(open_page: Open) -> None:
     screenshot(page, "empty-light")
 
 
-def test_beyond_loopback_the_page_asks_for_the_token(chromium: Any, config: Any, world: World) -> None:
-    """The page of a server that anybody could reach shows nothing until one has signed in."""
+@contextmanager
+def serving(config: Any) -> Iterator[str]:
+    """Another server; its address on loopback."""
     listening = socket.create_server(("127.0.0.1", 0))
-    app = create_app(replace(config, host="0.0.0.0"))
+    port = listening.getsockname()[1]
+    app = create_app(replace(config, port=port))
     running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
-    context = chromium.new_context()
     try:
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
-        page.get_by_label("Token").fill(TOKEN)
-        assert page.locator(".incident").count() == 0
-        page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
-        page.wait_for_selector(".incident")
-        until(page, "document.getElementById('live').dataset.state === 'on'")
+        yield f"http://127.0.0.1:{port}"
     finally:
-        context.close()
         app.state.newsroom.close()
         running.should_exit = True
         thread.join(20)
     assert not thread.is_alive()
+
+
+def test_beyond_loopback_the_page_asks_for_the_token(chromium: Any, config: Any, world: World) -> None:
+    """The page of a server that anybody could reach shows nothing until one has signed in."""
+    context = chromium.new_context()
+    with serving(replace(config, host="0.0.0.0")) as address:
+        try:
+            page = context.new_page()
+            page.goto(address)
+            page.get_by_label("Token").fill(TOKEN)
+            assert page.locator(".incident").count() == 0
+            page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+            page.wait_for_selector(".incident")
+            until(page, "document.getElementById('live').dataset.state === 'on'")
+        finally:
+            context.close()
+
+
+def test_where_nobody_may_write_that_is_said_and_no_token_asked_for(chromium: Any, config: Any, world: World) -> None:
+    context = chromium.new_context()
+    with serving(replace(config, editor=None)) as address:
+        try:
+            page = context.new_page()
+            page.goto(address)
+            page.get_by_role("button", name="Useful: ramen", exact=True).click()
+            page.get_by_role("alert").get_by_text("without PGEDITOR_PASSWORD").wait_for()
+            page.locator("#sign-in").wait_for(state="hidden")
+            assert page.get_by_role("dialog").count() == 0
+        finally:
+            context.close()
