@@ -7,6 +7,9 @@ RUN := $(VENV)/bin/python
 UV_VERSION := 0.13.9
 LOCK := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --generate-hashes
 READY := $(VENV)/.ready
+# Made again when a source of theirs changes, or when they are gone with build/.
+JARS := build/cache/.ready
+JAR_SOURCES := $(shell find local/kafka-broker flink-conf/job-server -type f -not -path '*/target/*')
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_READY := $(AIRFLOW_VENV)/.ready
 
@@ -15,16 +18,19 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(READY) ## Install the pinned Python environment and build the jars (once)
+setup: $(READY) $(JARS) ## Install the pinned Python environment and build the jars (once)
 
-$(READY): requirements.lock local/kafka-broker/pom.xml flink-conf/job-server/pom.xml
+$(READY): requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or set PYTHON=…" >&2; exit 1; }
 	@command -v mvn >/dev/null || { echo "error: mvn not found: install Maven and a JDK 17" >&2; exit 1; }
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet uv==$(UV_VERSION)
 	UV_LINK_MODE=copy $(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python requirements.lock
-	$(RUN) -m local jars
 	@touch $(READY)
+
+$(JARS): $(JAR_SOURCES) | $(READY)
+	$(RUN) -m local jars
+	@touch $(JARS)
 
 .PHONY: lock
 lock: ## Pin every dependency of pyproject.toml again, with hashes
@@ -35,7 +41,7 @@ lock: ## Pin every dependency of pyproject.toml again, with hashes
 up: setup ## Start Kafka, Flink, Postgres and S3 on this machine
 	@$(RUN) -m local up
 down: ## Stop what `make up` started
-	@$(RUN) -m local down
+	@test ! -e $(READY) || $(RUN) -m local down
 status: ## Show the parts of the stack and where they are
 	@$(RUN) -m local status
 logs: ## Show the ends of the logs
@@ -53,7 +59,7 @@ alerts: setup ## Send alerts until Ctrl-C; the channels are set in .env (docs/al
 airflow-setup: $(AIRFLOW_READY) ## Install Airflow into an environment of its own (1.5 GB, once)
 
 $(AIRFLOW_READY): requirements-airflow.lock | setup
-	test -x $(AIRFLOW_VENV)/bin/python || $(PYTHON) -m venv $(AIRFLOW_VENV)
+	test -x $(AIRFLOW_VENV)/bin/python || $(PYTHON) -m venv --without-pip $(AIRFLOW_VENV)
 	UV_LINK_MODE=copy $(VENV)/bin/uv pip sync --quiet --python $(AIRFLOW_VENV)/bin/python requirements-airflow.lock
 	@touch $(AIRFLOW_READY)
 
@@ -100,5 +106,5 @@ bench-peers: setup ## Measure counting beside Flink SQL and Spark (430 MB of jar
 
 .PHONY: clean
 clean: down ## Stop the stack and remove everything that was built or stored
-	@$(RUN) -c "from local import settings, stack; stack.discard(settings.load())"
+	@test ! -e $(READY) || $(RUN) -c "from local import settings, stack; stack.discard(settings.load(bare=True))"
 	rm -rf build

@@ -34,7 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _env(console)
         command: Callable[[Settings, argparse.Namespace, Console], int] = args.run
         return command(
-            configuration.load(create=args.command == "up", anywhere=args.command == "provision"), args, console
+            configuration.load(
+                create=args.command == "up",
+                anywhere=args.command == "provision",
+                bare=args.command == "down",
+            ),
+            args,
+            console,
         )
     except StackError as error:
         console.print(f"error: {error}", style="red", markup=False)

@@ -6,14 +6,16 @@ import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from pathlib import Path
 
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from local.jars import BROKER, ensure
 from local.part import Launch, NotReadyError, Part, Say, java, write_if_changed
 from local.settings import Settings, StackError
+from transforms.sources.security import kafka_python_settings
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -69,8 +71,15 @@ def part(settings: Settings) -> Part:
     )
 
 
-def create_topics(settings: Settings) -> list[str]:
-    """Create the topics that are missing, and name them."""
+def provision(settings: Settings) -> list[str]:
+    """Create the topics that are missing, and give that of the posts the retention of the settings.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        StackError: Kafka cannot be reached, or refuses.
+    """
     # Posts carry their own, perhaps old, time; by age they would be deleted as soon as they are written.
     posts = {"retention.ms": "-1", "retention.bytes": str(settings.kafka_retention_bytes)}
     # Copies as many as is the brokers' default (-1).
@@ -79,17 +88,39 @@ def create_topics(settings: Settings) -> list[str]:
         NewTopic(settings.topic_outliers, 1, -1, topic_configs={"retention.ms": "-1"}),
         NewTopic(settings.topic_dead, 1, -1, topic_configs={"retention.ms": "-1"}),
     ]
-    admin = KafkaAdminClient(bootstrap_servers=str(settings.kafka), client_id="local-stack")
     try:
-        existing = set(admin.list_topics())
-        missing = [topic for topic in topics if topic.name not in existing]
-        if missing:
-            admin.create_topics(missing)
-    except TopicAlreadyExistsError:
+        admin = KafkaAdminClient(
+            bootstrap_servers=str(settings.kafka),
+            client_id="local-stack",
+            **kafka_python_settings(settings.environment),
+        )
+        try:
+            existing = set(admin.list_topics())
+            missing = [topic for topic in topics if topic.name not in existing]
+            done = []
+            if missing:
+                with suppress(TopicAlreadyExistsError):  # somebody else was quicker
+                    admin.create_topics(missing)
+                done.append(f"created {', '.join(topic.name for topic in missing)}")
+            if settings.topic_posts in existing:
+                done += _retain(admin, settings.topic_posts, posts["retention.bytes"])
+            return done
+        finally:
+            admin.close()
+    except KafkaError as error:
+        message = f"the topics can be neither read nor created in {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}"
+        raise StackError(message) from None
+
+
+def _retain(admin: KafkaAdminClient, topic: str, size: str) -> list[str]:
+    """Set how many bytes of a topic's partitions are kept, if it is another number now; tell so."""
+    name = "retention.bytes"
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic, [name])
+    now = admin.describe_configs([asked], config_filter="all")["topic"][topic][name]["value"]
+    if now == size:
         return []
-    finally:
-        admin.close()
-    return [topic.name for topic in missing]
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: size})])
+    return [f"{name} of {topic} is {size} now, it was {now}"]
 
 
 def _launch(settings: Settings, say: Say) -> Launch:

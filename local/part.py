@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,13 @@ class Part:
         return [log for log in dict.fromkeys((self.log, self.output, self.children)) if log]
 
 
+def python() -> str:
+    """The Python of this environment, under one name whichever of its names runs."""
+    return str(Path(sys.prefix) / "bin" / "python3")
+
+
 def java() -> str:
-    """The ``java`` to run.
+    """The ``java`` to run, as the same path whether PATH or JAVA_HOME leads to it.
 
     Raises:
         StackError: there is none.
@@ -62,7 +68,7 @@ def java() -> str:
     if found is None:
         message = "no Java found: install a JRE 17 (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
         raise StackError(message)
-    return found
+    return os.path.realpath(found)
 
 
 def write_if_changed(path: Path, text: str, mode: int = 0o644) -> None:

@@ -144,7 +144,7 @@ def _check(settings: Settings) -> str:
         if "password authentication failed" in str(error):
             message = (
                 "Postgres refuses PGADMIN_PASSWORD: its data were created with another password. "
-                "Put that one back in .env, or delete the data folder shown by `python -m local status`"
+                f"Put that one back in .env, or `python -m local down` and delete {_found_data(settings)}"
             )
             raise StackError(message) from None
         raise NotReadyError(str(error).strip()) from None
@@ -285,6 +285,12 @@ def discard(settings: Settings) -> None:
 
 def _shared_data_folder(settings: Settings) -> Path:
     return _shared_folder("pgdata", str(settings.stack_dir / "postgres"))
+
+
+def _found_data(settings: Settings) -> Path:
+    """Where the data of a cluster that has been made lie."""
+    shared = _shared_data_folder(settings)
+    return shared if os.path.exists(shared) else settings.stack_dir / "postgres"  # noqa: PTH110 - False where it is closed
 
 
 def _data_folder(settings: Settings, user: str | None) -> Path:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,15 +18,16 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "cache"
 
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 SECRETS = (
     "PGPASSWORD",
     "PGREADER_PASSWORD",
     "PGALERTS_PASSWORD",
     "PGEDITOR_PASSWORD",
     "PGADMIN_PASSWORD",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
+    *S3_KEYS,
 )
+S3_ENDPOINT = "AWS_ENDPOINT_URL_S3"
 _PLACEHOLDER = "<random>"
 _LOOPBACK = ("127.0.0.1", "localhost")
 _EVERY = ("0.0.0.0", "[::]", "::")  # noqa: S104 - to be recognised
@@ -88,7 +90,7 @@ class Settings:
     alerts: Login
     editor: Login
 
-    s3: Address
+    s3: Address | None  # None: the lake is in an S3 that the stack does not start, such as AWS's
     bucket: str
 
     airflow: Address
@@ -107,16 +109,20 @@ class Settings:
     @property
     def worker_path(self) -> str:
         """The ``PATH`` of the task manager: this Python comes first, for Beam's Python workers."""
-        return os.pathsep.join([str(Path(sys.executable).parent), self.environment.get("PATH", os.defpath)])
+        own, inherited = str(Path(sys.executable).parent), self.environment.get("PATH", os.defpath).split(os.pathsep)
+        return os.pathsep.join([own, *(folder for folder in inherited if folder != own)])
 
 
-def load(environment: Mapping[str, str] | None = None, *, create: bool = False, anywhere: bool = False) -> Settings:
+def load(
+    environment: Mapping[str, str] | None = None, *, create: bool = False, anywhere: bool = False, bare: bool = False
+) -> Settings:
     """Read the settings.
 
     Args:
         environment: what wins over ``.env``; the process's own environment by default.
         create: write ``.env`` from ``.env.example``, with fresh secrets, if it is needed and absent.
         anywhere: accept servers on other machines, which the local stack does not start.
+        bare: do without secrets, which nothing needs that only stops or deletes.
 
     Raises:
         StackError: a setting is missing or malformed.
@@ -125,18 +131,25 @@ def load(environment: Mapping[str, str] | None = None, *, create: bool = False, 
     if create and not all(given.get(name) for name in SECRETS):
         write_env_file()
     defaults = {name: value for name, value in _read(ROOT / ".env.example").items() if value != _PLACEHOLDER}
+    del defaults[S3_ENDPOINT]  # who leaves it out means AWS
+    if bare:
+        defaults |= dict.fromkeys(SECRETS, "")
     # An empty variable means "not set", as it does for libpq and boto3.
     merged = {**defaults, **_read(ROOT / ".env"), **{name: value for name, value in given.items() if value}}
     return _validate(merged, anywhere=anywhere)
 
 
 def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.example") -> bool:
-    """Create ``path`` (mode 0600) from ``example``, or give it the secrets that it lacks; tell if it was written."""
+    """Create ``path`` (mode 0600) from ``example``, or give it the secrets that it lacks; tell if it was written.
+
+    Keys of an S3 that is not the local stack's are not for us to invent.
+    """
     template = example.read_text(encoding="utf-8")
     text = path.read_text(encoding="utf-8") if path.exists() else template
+    own_s3 = _starts_s3(dotenv_values(stream=StringIO(text), interpolate=False))
     # A file from before a secret was invented gets it now.
     for name in re.findall(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", template):
-        if not re.search(rf"(?m)^#?\s*{name}=", text):
+        if (own_s3 or name not in S3_KEYS) and not re.search(rf"(?m)^#?\s*{name}=", text):
             text = f"{text.rstrip()}\n{name}={_PLACEHOLDER}\n"
     filled = re.sub(rf"(?m)^(\w+)={re.escape(_PLACEHOLDER)}", lambda match: f"{match[1]}={secrets.token_hex(16)}", text)
     if path.exists() and filled == path.read_text(encoding="utf-8"):
@@ -149,13 +162,21 @@ def write_env_file(path: Path = ROOT / ".env", example: Path = ROOT / ".env.exam
     return True
 
 
+def _starts_s3(env: Mapping[str, str | None]) -> bool:
+    """Tell whether the S3 server is one on this machine."""
+    return urlsplit(env.get(S3_ENDPOINT) or "").hostname in _LOOPBACK
+
+
 def _read(path: Path) -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
 
 
 def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
     env["STACK_DIR"] = str((ROOT / Path(env["STACK_DIR"]).expanduser()).resolve())
+    own_s3 = not anywhere and S3_ENDPOINT in env
     for name in SECRETS:
+        if name in S3_KEYS and name not in env and not own_s3:
+            continue  # the default credential chain has them
         if _PLACEHOLDER in env.get(name, _PLACEHOLDER):
             message = f"{name} is not set: run `make up`, which writes .env, or set it in the environment or in .env"
             raise StackError(message)
@@ -183,7 +204,7 @@ def _validate(env: dict[str, str], *, anywhere: bool) -> Settings:
         reader=Login(env["PGREADER_USER"], env["PGREADER_PASSWORD"]),
         alerts=Login(env["PGALERTS_USER"], env["PGALERTS_PASSWORD"]),
         editor=Login(env["PGEDITOR_USER"], env["PGEDITOR_PASSWORD"]),
-        s3=address("AWS_ENDPOINT_URL_S3", urlsplit(env["AWS_ENDPOINT_URL_S3"]).netloc),
+        s3=address(S3_ENDPOINT, urlsplit(env[S3_ENDPOINT]).netloc) if own_s3 else None,
         bucket=_bucket(env),
         airflow=Address("127.0.0.1", _port(env, "AIRFLOW_PORT"), "AIRFLOW_PORT"),
         dashboard=_reached(_address(env, "DASHBOARD_ADDRESS", env["DASHBOARD_ADDRESS"], anywhere=True)),

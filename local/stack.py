@@ -33,7 +33,7 @@ class Health:
 
 def describe(settings: Settings) -> list[Part]:
     """Every part; nothing is written or started."""
-    return [postgres.part(settings), kafka.part(settings), storage.part(settings), *flink.parts(settings)]
+    return [postgres.part(settings), kafka.part(settings), *storage.parts(settings), *flink.parts(settings)]
 
 
 def _unheard(_: str) -> None:
@@ -77,6 +77,8 @@ def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, s
             say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
         _require_free_ports(parts)
         supervisor.start(environment)
+    else:
+        _start_failed(parts, supervisor, say)
     began = time.monotonic()
     for part in parts:
         _wait(part, supervisor, settings.start_timeout, say, began)
@@ -90,8 +92,9 @@ def provision(settings: Settings, say: Say, only: Collection[str] | None = None)
             say(f"Postgres: {done}")
     if "s3" in wanted and storage.create_bucket(settings):
         say(f"S3: created the bucket {settings.bucket}")
-    if "kafka" in wanted and (topics := kafka.create_topics(settings)):
-        say(f"Kafka: created {', '.join(topics)}")
+    if "kafka" in wanted:
+        for done in kafka.provision(settings):
+            say(f"Kafka: {done}")
 
 
 def down(settings: Settings) -> bool:
@@ -168,8 +171,18 @@ def _health(part: Part, process: Process | None) -> Health:
         return Health(part, process, f"{process.state.lower()}: see {part.log}", well=False)
     try:
         return Health(part, process, part.check(), well=True)
-    except NotReadyError as error:
+    except (NotReadyError, StackError) as error:
         return Health(part, process, str(error), well=False)
+
+
+def _start_failed(parts: Sequence[Part], supervisor: Supervisor, say: Say) -> None:
+    """Start again what a running supervisor has given up."""
+    processes = supervisor.processes() or {}
+    failed = [part for part in parts if part.name in processes and processes[part.name].failed]
+    _require_free_ports(failed)
+    for part in failed:
+        say(f"{part.title} had given up ({processes[part.name].state.lower()}): starting it again")
+        supervisor.restart(part.name)
 
 
 def _wait(part: Part, supervisor: Supervisor, seconds: float, say: Say, began: float) -> None:

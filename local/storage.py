@@ -1,27 +1,32 @@
-"""S3: nanio, which keeps plain files, and the bucket of the data lake."""
+"""S3: nanio, which keeps plain files, unless the lake is elsewhere; and the bucket of the lake, wherever it is."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.part import Launch, NotReadyError, Part
-from local.settings import Settings
+from local.part import Launch, NotReadyError, Part, python
+from local.settings import S3_ENDPOINT, Address, Settings, StackError
+
+_FIRST_REGION = "us-east-1"
 
 
-def part(settings: Settings) -> Part:
-    """Describe the S3 server."""
+def parts(settings: Settings) -> list[Part]:
+    """Describe the S3 server, if the stack has one."""
+    return [_part(settings, settings.s3)] if settings.s3 else []
+
+
+def _part(settings: Settings, address: Address) -> Part:
     log = settings.log_dir / "s3.log"
     return Part(
         name="s3",
         title="S3",
-        listens=[settings.s3],
-        where=f"http://{settings.s3}",
-        launch=lambda _: _launch(settings),
+        listens=[address],
+        where=f"http://{address}",
+        launch=lambda _: _launch(settings, address),
         check=lambda: _check(settings),
         log=log,
         output=log,
@@ -31,7 +36,9 @@ def part(settings: Settings) -> Part:
 
 
 def server_environment(settings: Settings) -> dict[str, str]:
-    """The keys that the server accepts, under the names that it reads."""
+    """The keys that the server accepts, under the names that it reads; nothing if the stack has no such server."""
+    if settings.s3 is None:
+        return {}
     return {
         "NANIO_ACCESS_KEY": settings.environment["AWS_ACCESS_KEY_ID"],
         "NANIO_SECRET_KEY": settings.environment["AWS_SECRET_ACCESS_KEY"],
@@ -40,40 +47,59 @@ def server_environment(settings: Settings) -> dict[str, str]:
 
 
 def create_bucket(settings: Settings) -> bool:
-    """Create the bucket of the lake; tell if it was missing."""
+    """Create the bucket of the lake; tell if it was missing.
+
+    Raises:
+        StackError: S3 cannot be reached, or refuses.
+    """
     client = _client(settings)
-    if settings.bucket in _buckets(client):
-        return False
-    client.create_bucket(Bucket=settings.bucket)
+    region = settings.environment["AWS_DEFAULT_REGION"]
+    # AWS wants each region named but its first.
+    where = {} if region == _FIRST_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        if _exists(client, settings.bucket):
+            return False
+        client.create_bucket(Bucket=settings.bucket, **where)
+    except (BotoCoreError, ClientError) as error:
+        message = f"the bucket {settings.bucket} (LAKE) can be neither found nor created: {error}"
+        raise StackError(message) from None
     return True
 
 
-def _launch(settings: Settings) -> Launch:
+def _exists(client: Any, bucket: str) -> bool:
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"404", "NoSuchBucket"}:
+            return False
+        raise
+    return True
+
+
+def _launch(settings: Settings, address: Address) -> Launch:
     data = settings.stack_dir / "s3"
     data.mkdir(parents=True, exist_ok=True)
-    address = ["--host", settings.s3.host, "--port", str(settings.s3.port)]
-    return Launch([sys.executable, "-m", "nanio", "serve", *address, "--data-dir", str(data), "--no-access-log"])
+    listen = ["--host", address.host, "--port", str(address.port)]
+    return Launch([python(), "-m", "nanio", "serve", *listen, "--data-dir", str(data), "--no-access-log"])
 
 
 def _client(settings: Settings) -> Any:
     env = settings.environment
+    # What is not given, boto3 finds as it does for the pipelines.
     return boto3.client(
         "s3",
-        endpoint_url=f"http://{settings.s3}",
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=env.get(S3_ENDPOINT),
+        aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=env.get("AWS_SESSION_TOKEN"),
         region_name=env["AWS_DEFAULT_REGION"],
         config=Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0}),
     )
 
 
-def _buckets(client: Any) -> list[str]:
-    return [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
-
-
 def _check(settings: Settings) -> str:
     try:
-        buckets = _buckets(_client(settings))
+        buckets = _client(settings).list_buckets()["Buckets"]
     except (BotoCoreError, ClientError) as error:
         raise NotReadyError(str(error)) from None
     return f"{len(buckets)} bucket{'s' * (len(buckets) != 1)}"

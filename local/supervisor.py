@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from local.part import Launch, Part, write_if_changed
 from local.settings import Settings, StackError
 
 _SOCKET_PATH_LIMIT = 90  # bytes; the kernel takes about 104, and supervisord appends its process id
+_SHORT = Path("/tmp")  # noqa: S108 - the same for every shell, whatever its TMPDIR; whose the folder is gets checked
 _BARE_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME")
 
 
@@ -63,14 +63,14 @@ class Supervisor:
 
     def write(self, parts: Sequence[tuple[Part, Launch]], environment: Mapping[str, str]) -> bool:
         """Write the configuration; tell if a running supervisor works with another one."""
-        text = self._render(parts)
-        # The environment holds secrets, so only its digest is kept.
-        stamp = hashlib.sha256(repr((text, sorted(environment.items()))).encode()).hexdigest()
+        # Without what differs from shell to shell. The environment holds secrets, so only its digest is kept.
+        same = self._render(parts, bare={}, worker_path="")
+        stamp = hashlib.sha256(repr((same, sorted(environment.items()))).encode()).hexdigest()
         stamp_file = self._config.with_suffix(".sha256")
-        changed = not stamp_file.exists() or stamp_file.read_text(encoding="utf-8") != stamp
-        if changed and self.processes() is not None:
-            return True
-        write_if_changed(self._config, text, 0o600)
+        if self.processes() is not None:
+            return not stamp_file.exists() or stamp_file.read_text(encoding="utf-8") != stamp
+        bare = {name: os.environ[name] for name in _BARE_ENVIRONMENT if name in os.environ}
+        write_if_changed(self._config, self._render(parts, bare, self._settings.worker_path), 0o600)
         write_if_changed(stamp_file, stamp, 0o600)
         return False
 
@@ -96,6 +96,10 @@ class Supervisor:
             time.sleep(0.1)
         message = f"supervisord did not start: {(done.stdout + done.stderr).strip() or self.log}"
         raise StackError(message)
+
+    def restart(self, name: str) -> None:
+        """Start a part that has given up; whether it comes is for ``processes`` to tell."""
+        self._call("startProcess", name, False)
 
     def stop(self, seconds: float = 60) -> bool:
         """Stop every part and supervisord itself; tell if it was running."""
@@ -143,19 +147,20 @@ class Supervisor:
             return None
         return pid if _alive(pid) else None
 
-    def _call(self, method: str) -> Any:
+    def _call(self, method: str, *arguments: Any) -> Any:
         if not self._socket.exists():
             return None
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
         try:
-            return getattr(proxy.supervisor, method)()
+            return getattr(proxy.supervisor, method)(*arguments)
         except (OSError, HTTPException, xmlrpc.client.Error):
             return None
         finally:
             transport.close()
 
-    def _render(self, parts: Sequence[tuple[Part, Launch]]) -> str:
+    def _render(self, parts: Sequence[tuple[Part, Launch]], bare: Mapping[str, str], worker_path: str) -> str:
+        """Return the configuration; ``bare`` is the environment of parts that do not inherit, ``worker_path`` the others' PATH."""
         lines = [
             "[supervisord]",
             f"pidfile={self._pid_file}",
@@ -173,13 +178,12 @@ class Supervisor:
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         ]
         for part, launch in parts:
-            variables = {**launch.environment, **({"PATH": self._settings.worker_path} if part.inherits else {})}
+            variables = {**launch.environment, **({"PATH": worker_path} if part.inherits else {})}
             command = list(launch.command)
             if not part.inherits:
                 # Secrets are for the programs that need them; the mark lets `down` recognise what is ours.
-                kept = {name: os.environ[name] for name in _BARE_ENVIRONMENT if name in os.environ}
-                bare = {**kept, **variables, "SUPERVISOR_SERVER_URL": f"unix://{self._socket}"}
-                command = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in bare.items()), *command]
+                given = {**bare, **variables, "SUPERVISOR_SERVER_URL": f"unix://{self._socket}"}
+                command = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in given.items()), *command]
                 variables = {}
             lines += [
                 f"[program:{part.name}]",
@@ -215,7 +219,7 @@ def _socket(run_dir: Path) -> Path:
     if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
         return path
     digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"tiktok-stack-{os.geteuid()}-{digest}"
+    folder = _SHORT / f"tiktok-stack-{os.geteuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
         message = f"{folder} belongs to somebody else: remove it, or set STACK_DIR to a shorter path"

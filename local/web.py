@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from urllib.request import urlopen
 
 from local import stack
-from local.part import Launch, NotReadyError, Part, Say
+from local.part import Launch, NotReadyError, Part, Say, python
 from local.settings import ROOT, Address, Settings
 
 
@@ -42,7 +41,7 @@ def _part(settings: Settings) -> Part:
         title="Dashboard",
         listens=[address],
         where=f"http://{address}/",
-        launch=lambda _: Launch([sys.executable, "-m", "dashboard"], directory=ROOT),
+        launch=lambda _: Launch([python(), "-m", "dashboard"], directory=ROOT),
         check=lambda: _check(address),
         log=log,
         output=log,

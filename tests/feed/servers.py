@@ -76,7 +76,7 @@ class Storage(Server):
     """S3."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, storage.part)
+        super().__init__(folder, lambda settings: storage.parts(settings)[0])
 
 
 def free_port() -> int:

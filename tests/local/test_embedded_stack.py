@@ -10,16 +10,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import boto3
 import psycopg2
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from local import kafka, stack, supervisor
 from local import settings as configuration
-from local import stack, supervisor
+from local.part import Launch, java
 from local.settings import ROOT, Settings, StackError
+from local.supervisor import Process
 
 
 def _settings(folder: Path, **changes: str) -> Settings:
@@ -65,6 +69,59 @@ def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
     finally:
         for name in ("d", "e"):
             supervisor._socket(tmp_path / (name * 100)).parent.rmdir()
+
+
+def test_what_differs_between_shells_is_no_other_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stamp(**changes: str) -> str:
+        for name, value in changes.items():
+            monkeypatch.setenv(name, value)
+        settings = _settings(tmp_path, **{**given, **changes})
+        supervisor.Supervisor(settings).write(parts, stack._relevant(settings))
+        return (settings.run_dir / "supervisord.sha256").read_text()
+
+    given = stack.free_port_environment(tmp_path)
+    parts = [
+        (part, Launch(["/bin/sleep", "1"])) for part in stack.describe(_settings(tmp_path, **given))
+    ]  # both kinds: those that inherit the environment, and those that do not
+    first = stamp()
+    other_shell = {
+        "PATH": f"/elsewhere{os.pathsep}{os.environ['PATH']}",
+        "LANG": "C",
+        "HOME": "/",
+        "TMPDIR": "/var/tmp",
+    }
+    assert stamp(**other_shell) == first
+    assert "/elsewhere" in (tmp_path / "run" / "supervisord.conf").read_text()
+    assert stamp(TOPIC_POSTS="other") != first
+
+
+def test_an_activated_environment_is_on_the_path_once(tmp_path: Path) -> None:
+    own = str(Path(sys.executable).parent)
+    settings = _settings(tmp_path, PATH=os.pathsep.join(["/first", own, "/last"]))
+    assert settings.worker_path == os.pathsep.join([own, "/first", "/last"])
+
+
+def test_the_same_java_is_the_same_by_any_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, link = tmp_path / "jdk" / "bin" / "java", tmp_path / "bin" / "java"
+    for path in (real, link):
+        path.parent.mkdir(parents=True)
+    real.touch(0o755)
+    link.symlink_to(real)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(link.parent))
+    by_path = java()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    assert java() == by_path == str(real)
+
+
+def test_a_wrong_password_is_told_with_the_folder_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(tmp_path)
+    refusal = psycopg2.OperationalError('FATAL:  password authentication failed for user "postgres"')
+    monkeypatch.setattr(psycopg2, "connect", Mock(side_effect=refusal))
+    database = next(part for part in stack.describe(settings) if part.name == "postgres")
+    report = stack._health(database, Process("RUNNING", 1, 0.0, 0.0))
+    assert not report.well
+    assert str(tmp_path / "postgres") in report.answer
 
 
 def test_the_tail_of_a_log(tmp_path: Path) -> None:
@@ -150,6 +207,14 @@ def test_topics_keep_posts_of_any_age(running: Settings) -> None:
 
 
 @pytest.mark.integration
+def test_another_retention_reaches_the_topic_that_is_there(running: Settings) -> None:
+    smaller = replace(running, kafka_retention_bytes=1_000_000_000)
+    assert kafka.provision(smaller) == ["retention.bytes of posts is 1000000000 now, it was -1"]
+    assert kafka.provision(smaller) == []
+    assert kafka.provision(running) == ["retention.bytes of posts is -1 now, it was 1000000000"]
+
+
+@pytest.mark.integration
 def test_each_login_may_do_its_own_only(running: Settings) -> None:
     def run(user: str, password: str, statement: str) -> None:
         address = running.postgres
@@ -221,6 +286,15 @@ def test_a_killed_task_manager_comes_back(running: Settings) -> None:
         return now.well and now.process is not None and now.process.pid not in {0, first.pid}
 
     _until(replaced)
+
+
+@pytest.mark.integration
+def test_up_starts_again_what_has_given_up(running: Settings) -> None:
+    supervisor.Supervisor(running)._call("stopProcess", "s3")
+    said: list[str] = []
+    stack.up(running, said.append)
+    assert said[0] == "S3 had given up (stopped): starting it again"
+    assert all(report.well for report in stack.health(running))
 
 
 @pytest.mark.integration

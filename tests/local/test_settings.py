@@ -10,7 +10,8 @@ import pytest
 from dotenv import dotenv_values
 
 from local import settings as configuration
-from local.settings import SECRETS, StackError
+from local import stack, storage
+from local.settings import ROOT, S3_KEYS, SECRETS, StackError
 from local.stack import free_port_environment
 
 
@@ -23,8 +24,15 @@ def test_the_environment_wins_and_reaches_the_parts(env: dict[str, str], tmp_pat
     settings = configuration.load({**env, "TOPIC_POSTS": "other"})
     assert settings.topic_posts == settings.environment["TOPIC_POSTS"] == "other"
     assert settings.stack_dir == tmp_path / "stack"
-    assert str(settings.s3.port) in env["AWS_ENDPOINT_URL_S3"]
+    assert env["AWS_ENDPOINT_URL_S3"] == f"http://{settings.s3}"
     assert settings.writer.password == env["PGPASSWORD"]
+
+
+@pytest.fixture
+def no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The project without ``.env``."""
+    (tmp_path / ".env.example").write_bytes((ROOT / ".env.example").read_bytes())
+    monkeypatch.setattr(configuration, "ROOT", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +85,52 @@ def test_env_file_is_private_complete_and_kept(tmp_path: Path) -> None:
 
 def test_secrets_that_an_older_env_file_lacks_are_added(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("PGPASSWORD=mine\n")
+    path.write_text("PGPASSWORD=mine\nAWS_ENDPOINT_URL_S3=http://localhost:9000\n")
     assert configuration.write_env_file(path)
     written = dotenv_values(path)
     assert written["PGPASSWORD"] == "mine"
     assert all(len(written[name] or "") == 32 for name in configuration.SECRETS if name != "PGPASSWORD")
     assert not configuration.write_env_file(path)
+
+
+@pytest.mark.parametrize("endpoint", ["", "AWS_ENDPOINT_URL_S3=https://s3.eu-central-1.amazonaws.com\n"])
+def test_keys_of_another_s3_are_not_invented(tmp_path: Path, endpoint: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(endpoint)
+    configuration.write_env_file(path)
+    written = dotenv_values(path)
+    assert written["PGPASSWORD"]
+    assert not set(S3_KEYS) & set(written)
+
+
+def _without_s3(env: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if not name.startswith("AWS_")}
+
+
+def test_on_aws_the_stack_has_no_s3_and_gives_the_pipelines_no_endpoint(env: dict[str, str], no_file: None) -> None:
+    settings = configuration.load(_without_s3(env))
+    assert "s3" not in [part.name for part in stack.describe(settings)]
+    assert not {"AWS_ENDPOINT_URL_S3", *S3_KEYS} & set(settings.environment)
+
+
+def test_the_local_s3_wants_its_keys(env: dict[str, str], no_file: None) -> None:
+    del env["AWS_SECRET_ACCESS_KEY"]
+    with pytest.raises(StackError, match="AWS_SECRET_ACCESS_KEY is not set"):
+        configuration.load(env)
+
+
+@pytest.mark.parametrize("endpoint", ["https://s3.eu-central-1.amazonaws.com", "https://minio.example:9000", None])
+def test_the_bucket_is_made_where_the_endpoint_says(env: dict[str, str], endpoint: str | None, no_file: None) -> None:
+    given = _without_s3(env) | ({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})
+    settings = configuration.load({**given, "AWS_DEFAULT_REGION": "eu-central-1"}, anywhere=True)
+    assert storage._client(settings).meta.endpoint_url == (endpoint or "https://s3.eu-central-1.amazonaws.com")
+
+
+def test_to_stop_and_delete_needs_no_secrets(env: dict[str, str], no_file: None) -> None:
+    bare = {name: value for name, value in env.items() if name not in SECRETS}
+    with pytest.raises(StackError, match="PGPASSWORD is not set"):
+        configuration.load(bare)
+    assert not stack.down(configuration.load(bare, bare=True))
 
 
 def test_a_login_does_not_print_its_password(env: dict[str, str]) -> None:
