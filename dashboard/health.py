@@ -22,9 +22,9 @@ WINDOW = timedelta(seconds=WINDOW_SECONDS)
 LATE_AFTER = timedelta(minutes=20)
 """Time since the end of the newest window from which the stream counts as behind: without early firings the next one is
 seen when it has closed."""
-STUCK_AFTER = timedelta(minutes=30)
-"""Time since the end of the newest closed window from which the watermark counts as stuck: the next one's length, and as
-much for it to close."""
+STUCK_AFTER = timedelta(minutes=15)
+"""Time since the end of a window that has not closed from which the watermark counts as stuck. Where posts are rare there may be
+none of the windows before it, so how long ago the newest closed says less."""
 STALE_AFTER = timedelta(hours=36)
 """Time since the end of their history from which baselines count as old: the day that the next batch takes in, and half a
 day for it."""
@@ -50,9 +50,7 @@ class Stream(BaseModel):
     last_window_posts: int | None
     last_closed_window_start: datetime | None
     lag_seconds: float | None = Field(description="Now less the end of the newest window, 0 while it is open.")
-    watermark_delay_seconds: float | None = Field(
-        description="Now less the end of the newest window that has closed; at least, if all of `windows` are open."
-    )
+    watermark_delay_seconds: float | None = Field(description="Now less the end of the newest window that has closed.")
     windows: list[tuple[datetime, int]] = Field(description="Start and posts of the newest windows, oldest first.")
 
 
@@ -164,7 +162,7 @@ def get_health(reader: Reader, meter: Meter) -> Health:
     now = datetime.now(UTC)
     stream, baselines = _stream(reader, now), _baselines(reader, now)
     parity = _days(reader, "parity_days", ParityDay)
-    findings = [*_stream_findings(stream), *_baseline_findings(baselines, now), *_parity_findings(parity)]
+    findings = [*_stream_findings(stream, now), *_baseline_findings(baselines, now), *_parity_findings(parity)]
     levels = {finding.level for finding in findings}
     return Health(
         level="down" if "down" in levels else "warning" if levels else "ok",
@@ -187,23 +185,20 @@ def _stream(reader: Database, now: datetime) -> Stream:
     newest = rows[0] if rows else None
     closed = next((row for row in rows if row["pane"] > 0), None)
 
-    def since(end: datetime) -> float:
-        return max((now - end).total_seconds(), 0.0)
+    def delay(row: Any) -> float | None:
+        return max((now - row["window_start"] - WINDOW).total_seconds(), 0.0) if row else None
 
     return Stream(
         last_window_start=newest["window_start"] if newest else None,
         last_window_posts=newest["posts"] if newest else None,
         last_closed_window_start=closed["window_start"] if closed else None,
-        lag_seconds=since(newest["window_start"] + WINDOW) if newest else None,
-        # Where none of them has closed, one before them may have.
-        watermark_delay_seconds=since(closed["window_start"] + WINDOW if closed else rows[-1]["window_start"])
-        if rows
-        else None,
+        lag_seconds=delay(newest),
+        watermark_delay_seconds=delay(closed),
         windows=[(row["window_start"], row["posts"]) for row in reversed(rows)],
     )
 
 
-def _stream_findings(stream: Stream) -> list[Finding]:
+def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
     if stream.lag_seconds is None:
         advice = "Send posts: `python -m feed.produce …`; then start it: `python -m beam_pipelines.stream --runner=FlinkRunner --detach`."
         return [Finding(level="down", what="The stream has not written any window yet.", advice=advice)]
@@ -211,9 +206,12 @@ def _stream_findings(stream: Stream) -> list[Finding]:
         what = f"The newest window ended {_ago(stream.lag_seconds)} ago."
         advice = "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (`python -m feed.produce`)."
         return [Finding(level="warning", what=what, advice=advice)]
-    if stream.watermark_delay_seconds is not None and stream.watermark_delay_seconds > STUCK_AFTER.total_seconds():
+    closed = stream.last_closed_window_start
+    waiting = [start for start, _ in stream.windows if closed is None or start > closed]
+    overdue = now - (waiting[0] + WINDOW) if waiting else timedelta(0)
+    if overdue > STUCK_AFTER:
         # Early results of open windows go on meanwhile, so nothing else shows it.
-        what = f"No window has closed for {_ago(stream.watermark_delay_seconds)}, so nothing is confirmed."
+        what = f"A window that ended {_ago(overdue.total_seconds())} ago has not closed, so nothing is confirmed."
         advice = "See which step's watermark stands still (below, or Flink's web UI): what it waits for, or cannot keep up with, holds up all."
         return [Finding(level="warning", what=what, advice=advice)]
     return []

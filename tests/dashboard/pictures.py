@@ -1,8 +1,8 @@
 """Take the pictures of docs/images from a running dashboard.
 
-    python -m tests.dashboard.pictures http://127.0.0.1:8050 KEYWORD
+    python -m tests.dashboard.pictures http://127.0.0.1:8050 KEYWORD INCIDENT
 
-KEYWORD is one with an incident on a parsed day, so that its view shows drivers.
+INCIDENT is the number of one of KEYWORD on a parsed day, so that its view shows drivers.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.dashboard.conftest import CHROMIUM_OPTIONS, until
 FOLDER = ROOT / "docs" / "images"
 
 
-def main(url: str, keyword: str) -> int:
+def main(url: str, keyword: str, incident: str) -> int:
     path = browser.find()
     if path is None:
         print("no Chromium: run `make browser`", file=sys.stderr)
         return 1
     pictures = {
         "now": ("/", "light", ".incident .spark .line"),
-        "keyword": (f"/keyword?q={quote(keyword)}", "light", ".driver"),
+        "keyword": (f"/keyword?q={quote(keyword)}&incident={incident}", "light", ".driver"),
         "pipeline": ("/pipeline", "dark", "tbody tr"),
     }
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -463,22 +464,32 @@ def test_a_watermark_that_stands_still_is_a_finding_although_windows_arrive(
     assert found["stream"]["lag_seconds"] == 0
     assert found["stream"]["watermark_delay_seconds"] >= 8.75 * 3600
     (finding,) = found["findings"]
-    assert finding["what"].startswith("No window has closed for ")
+    assert re.fullmatch(r"A window that ended 8 hours ago has not closed, .*", finding["what"])
 
 
-def test_a_stream_that_has_closed_no_window_yet_has_half_an_hour_for_it() -> None:
+@pytest.mark.parametrize(
+    ("panes", "stuck"),
+    [
+        pytest.param({0: 0}, False, id="new"),
+        pytest.param({0: 0, 1: 0, 2: 0}, False, id="the first is to close just now"),
+        pytest.param({0: 0, 1: 0, 2: 0, 3: 0}, True, id="none closes"),
+        pytest.param({0: 0, 40: 1}, False, id="posts are rare"),
+        pytest.param({0: 0, 1: 0, 2: 1, 3: 0}, False, id="one before the closed ones was left"),
+    ],
+)
+def test_a_window_has_a_quarter_of_an_hour_to_close(panes: dict[int, int], stuck: bool) -> None:
+    """``panes`` by how many windows ago; the newest begins now."""
     now = datetime(2026, 3, 2, 9, tzinfo=UTC)
-
-    class Totals:
-        def __init__(self, windows: int) -> None:
-            self._windows = windows
-
-        def rows(self, *_: Any) -> list[dict[str, Any]]:
-            return [
-                {"window_start": now - i * timedelta(minutes=15), "posts": 9, "pane": 0} for i in range(self._windows)
-            ]
-
-    assert [len(health._stream_findings(health._stream(Totals(n), now))) for n in (1, 3, 4)] == [0, 0, 1]
+    closed = [ago for ago, pane in panes.items() if pane]
+    stream = health.Stream(
+        last_window_start=now,
+        last_window_posts=9,
+        last_closed_window_start=now - min(closed) * timedelta(minutes=15) if closed else None,
+        lag_seconds=0,
+        watermark_delay_seconds=None,
+        windows=[(now - ago * timedelta(minutes=15), 9) for ago in sorted(panes, reverse=True)],
+    )
+    assert bool(health._stream_findings(stream, now)) == stuck
 
 
 def test_baselines_are_as_old_as_their_history_whenever_they_were_published(client: TestClient, admin: Any) -> None:

@@ -217,6 +217,7 @@ def test_what_could_not_be_written_is_said_where_it_is_seen(open_page: Open) -> 
     complaint.get_by_text("Busy. See make status.").wait_for()
     assert complaint.evaluate("(element) => element.getBoundingClientRect().bottom < innerHeight")
     screenshot(page, "complaint-light")
+    assert Axe().run(page).violations_count == 0
     page.unroute("**/feedback")
     for _ in range(2):  # said, and taken back
         with page.expect_response(lambda response: "/feedback" in response.url):

@@ -57,7 +57,7 @@ export async function show(main, { signal }) {
         tile("Throughput", rate === null ? "–" : `${compact(Math.round(rate))}/s`, job ? "posts read" : "no job is seen to read"),
         tile("Kafka lag", lag?.posts_behind == null ? "–" : `${lag.basis === "estimated" ? "~" : ""}${compact(lag.posts_behind)}`, lag ? BASES[lag.basis] : "being measured"),
         tile("Stream lag", seconds(stream.lag_seconds), "since the newest window", stream.lag_seconds > 1200 ? "warn" : null),
-        tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window that closed", stream.watermark_delay_seconds > 1800 ? "warn" : null),
+        tile("Watermark delay", seconds(stream.watermark_delay_seconds), "since the last window that closed"),
         tile("Last window", count(stream.last_window_posts), stream.last_window_start ? h("span", {}, "posts, from ", time(stream.last_window_start)) : "none yet"),
         tile("Dead letters", count(dead), "in 7 days", null),
         tile("Baselines", baselines ? `v${baselines.version}` : "none", baselines ? h("span", {}, `${compact(baselines.keywords)} keywords, history to `, time(baselines.history_to)) : "only the hours before judge", baselines && baselines.age_seconds < 36 * 3600 ? null : "warn")),
