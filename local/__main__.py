@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from local import jars, stack, web
 from local import settings as configuration
@@ -100,7 +100,8 @@ def _down(settings: Settings, _: argparse.Namespace, console: Console) -> int:
 
 
 def _status(settings: Settings, _: argparse.Namespace, console: Console) -> int:
-    table = Table("part", "state", "pid", "up for", "where", "answer", box=None, pad_edge=False)
+    answer = Column("answer", overflow="fold")  # a path that is cut off helps nobody
+    table = Table("part", "state", "pid", "up for", "where", answer, box=None, pad_edge=False)
     reports = stack.health(settings)
     for report in reports:
         process = report.process

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from local import flink, kafka, postgres, storage
 from local.part import NotReadyError, Part, Say
-from local.settings import SECRETS, Settings, StackError
+from local.settings import S3_ENDPOINT, S3_KEYS, SECRETS, Settings, StackError
 from local.supervisor import Process, Supervisor
 
 _TAIL = 20  # lines of a crashed part's log
@@ -160,7 +160,9 @@ def ends(logs: Iterable[Path]) -> str:
 
 def _relevant(settings: Settings) -> dict[str, str]:
     """The part of the environment that a change of matters: not a shell's own variables."""
-    prefixes = ("KAFKA_", "TOPIC_", "FLINK_", "PG", "AWS_", "LAKE", "STACK_DIR")
+    # A profile or a session token is nothing to a server of our own.
+    s3 = ("AWS_",) if settings.s3 is None else (S3_ENDPOINT, *S3_KEYS, "AWS_DEFAULT_REGION")
+    prefixes = ("KAFKA_", "TOPIC_", "FLINK_", "PG", "LAKE", "STACK_DIR", *s3)
     return {name: value for name, value in settings.environment.items() if name.startswith(prefixes)}
 
 

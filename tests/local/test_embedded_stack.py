@@ -89,6 +89,7 @@ def test_what_differs_between_shells_is_no_other_setting(tmp_path: Path, monkeyp
         "LANG": "C",
         "HOME": "/",
         "TMPDIR": "/var/tmp",
+        "AWS_PROFILE": "work",
     }
     assert stamp(**other_shell) == first
     assert "/elsewhere" in (tmp_path / "run" / "supervisord.conf").read_text()
