@@ -189,9 +189,10 @@ class KeywordDetector:
             partial: whether the window is still open. Its expectation is then that of a whole window of usual volume
                 at least, so that what holds now holds when it closes.
         """
-        hashes = keyword_hashes(window.keywords)
+        hashes, taken_in = keyword_hashes(window.keywords), state.windows_before(window.window_start)
         state, known = _joined(state.only(hashes), baselines, hashes)
-        return self._scores(window, baselines, state, known, np.searchsorted(state.hashes, hashes), partial=partial)
+        rows = np.searchsorted(state.hashes, hashes)
+        return self._scores(window, baselines, state, known, rows, taken_in, partial=partial)
 
     def step(self, window: WindowCounts, baselines: BaselineTable, state: ShardState) -> tuple[Scores, ShardState]:
         """Score a closed window and take it in: keywords of the state that are not in the window had no mention.
@@ -203,7 +204,8 @@ class KeywordDetector:
             state = state.without_idle(window.window_start // WINDOW_SECONDS)
         state, known = _joined(state, baselines, hashes)
         rows = np.searchsorted(state.hashes, hashes)
-        scores = self._scores(window, baselines, state, known, rows)
+        taken_in = state.windows_before(window.window_start)
+        scores = self._scores(window, baselines, state, known, rows, taken_in)
         return scores, self._advance(window, baselines, state, known, rows)
 
     def drops(self, window: WindowCounts, baselines: BaselineTable, state: ShardState) -> tuple[WindowCounts, Scores]:
@@ -272,6 +274,7 @@ class KeywordDetector:
         state: ShardState,
         known: Known,
         rows: Rows,
+        taken_in: int,
         *,
         partial: bool = False,
     ) -> Scores:
@@ -287,7 +290,8 @@ class KeywordDetector:
         dispersion = np.where(whole, known.hour_dispersion[rows], known.dispersion[rows])
         hour = surprise(hour_count, hour_mean, 1 / (dispersion + at.unsure))
         # A keyword that came up within the hour: all its mentions since, beside those of one that was never heard of.
-        young = np.flatnonzero(~known.present[rows] & ~whole)
+        # It lacks windows that the shard has taken in; one that is older lacks only those that the shard lacks, too.
+        young = np.flatnonzero(~known.present[rows] & (at.fresh | (windows_before < taken_in)))
         fresh, shape = at.fresh[young], 1 / (dispersion[young] + 1 / PRIOR_MENTIONS)
         new = _first_heard(hour_count[young], at.base[young] * (1 + windows_before[young]), shape)
         new *= len(baselines) > 0  # without any baseline every keyword is new, which is no news

@@ -182,10 +182,17 @@ class ShardState:
         Returns:
             Mentions and expected mentions, float64[n], and of how many windows, ``LAST_HOUR`` at most, int64[n].
         """
-        age = (window_start - self.window_start) // WINDOW_SECONDS + np.arange(LAST_HOUR)
-        inside = (age >= 1) & (age <= LAST_HOUR)
+        inside = self._of_hour_before(window_start)
         counts, means = self.counts[inside], self.means[inside]
         return counts.sum(axis=0).astype(float), means.sum(axis=0).astype(float), np.count_nonzero(means, axis=0)
+
+    def windows_before(self, window_start: int) -> int:
+        """Return how many windows of the hour that a window ends the state has taken in, ``LAST_HOUR`` at most."""
+        return int(self.means[self._of_hour_before(window_start)].any(axis=1).sum())
+
+    def _of_hour_before(self, window_start: int) -> npt.NDArray[np.bool_]:
+        age = (window_start - self.window_start) // WINDOW_SECONDS + np.arange(LAST_HOUR)
+        return np.asarray((age >= 1) & (age <= LAST_HOUR))
 
 
 PER_KEYWORD: Final = ("ratio_mentions", "ratio_exposure", "seen_at", "learnt", "counts", "means")
@@ -198,7 +205,6 @@ class Known:
 
     Attributes:
         version: version of the baselines.
-        size: number of keywords of the state.
         present: whether the keyword has a baseline, bool[n].
         rate: mentions per window at usual volume, float64[n].
         mass: weight of "as usual" in the online ratio, float64[n].
@@ -210,7 +216,6 @@ class Known:
     """
 
     version: int
-    size: int
     present: npt.NDArray[np.bool_]
     rate: Floats
     mass: Floats
@@ -227,7 +232,7 @@ class Known:
         if not len(baselines):
             flat = np.zeros((168, 1), np.float32)
             return cls(
-                baselines.version, n, np.zeros(n, bool), np.full(n, NEW_RATE), np.full(n, PRIOR_MENTIONS),
+                baselines.version, np.zeros(n, bool), np.full(n, NEW_RATE), np.full(n, PRIOR_MENTIONS),
                 np.full(n, NEW_DISPERSION * defaults[0]), np.full(n, NEW_DISPERSION * defaults[1]), np.ones(n), np.zeros(n, np.int64), flat,
             )  # fmt: skip
         rows = baselines.find(hashes)
@@ -246,7 +251,6 @@ class Known:
         seasons[:-1][own < 0] = seasons[-1] = shared
         return cls(
             baselines.version,
-            n,
             present,
             column("level", NEW_RATE),
             np.where(present, prior_mass(np.maximum(column("mass", 1.0), PRIOR_MENTIONS)), PRIOR_MENTIONS),

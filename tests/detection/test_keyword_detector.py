@@ -88,6 +88,22 @@ def test_a_new_keyword_is_not_judged_by_what_was_before_the_last_hour():
         assert not scores.is_outlier.any()
 
 
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_old_keyword_without_a_baseline_is_no_news_where_a_window_is_missing(partial):
+    state = STATE
+    for i in range(20):
+        state = after(window(6 + i, {"young but known": 12, "w11": 200}), state)
+    for i in (27, 28, 29):  # 26 had no posts, or has not closed yet
+        now = window(i, {"young but known": 12, "w11": 200})
+        assert not DETECTOR.score(now, TABLE, state, partial=partial).is_outlier.any()
+        state = after(now, state)
+
+
+def test_a_new_keyword_is_news_where_a_window_is_missing():
+    now = window(8, {"never seen": 12, "w11": 200})
+    assert DETECTOR.score(now, TABLE, STATE).is_outlier.tolist() == [True, False]
+
+
 def test_without_a_baseline_nothing_is_news():
     empty = BaselineTable.empty(DETECTOR.name)
     scores = DETECTOR.score(window(0, {"a": 500}), empty, DETECTOR.new_state())
