@@ -212,7 +212,7 @@ def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
     if overdue > STUCK_AFTER:
         # Early results of open windows go on meanwhile, so nothing else shows it.
         what = f"A window that ended {_ago(overdue.total_seconds())} ago has not closed, so nothing is confirmed."
-        advice = "See which step's watermark stands still (below, or Flink's web UI): what it waits for, or cannot keep up with, holds up all."
+        advice = "See which step's watermark stands still (Pipeline view, or Flink's web UI): what it waits for, or cannot keep up with, holds up all."
         return [Finding(level="warning", what=what, advice=advice)]
     return []
 
