@@ -316,7 +316,7 @@ def _show(report: dict[str, Any], settings: Settings) -> None:
         injected.add_row(event["keyword"], event["shape"], event["cause"], event["start"][11:16], mark)
     console.print(injected)
     console.print(
-        f"dashboard: {report['dashboard']}    Flink's web UI: http://{settings.flink}    "
+        f"dashboard: {report['dashboard']}\nFlink's web UI: http://{settings.flink}    "
         f"facts: {REPORT.relative_to(ROOT)}    to stop: make down"
     )
     console.print(
