@@ -7,6 +7,7 @@ again field by field.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Annotated, Any
 
@@ -135,6 +136,9 @@ decode_strictly = msgspec.json.Decoder(CountedPost).decode
 _decode_whole_post = msgspec.json.Decoder(Post).decode
 _decode_anything = msgspec.json.Decoder().decode
 
+MAX_DIGITS = 4_300
+"""Of an integer that Python reads."""
+
 
 def decode_counted(raw: bytes, timestamp_ms: int) -> CountedPost:
     """Decode of one post what counting needs.
@@ -213,7 +217,7 @@ def decode_leniently(raw: bytes) -> Post:
     if not raw:
         raise Rejected(Reason.EMPTY, "the record has no value")
     try:
-        tree = _decode_anything(raw)
+        tree = _decode_tree(raw)
     except UnicodeDecodeError as error:
         raise Rejected(Reason.NOT_UTF8, str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
@@ -250,6 +254,33 @@ def decode_leniently(raw: bytes) -> Post:
         ],
         music=_music(_object(tree, "musicInfos")),
     )
+
+
+def _decode_tree(raw: bytes) -> Any:
+    """Decode any JSON; a number that is too large to be read is null, as if it were missing."""
+    try:
+        return _decode_anything(raw)
+    except msgspec.DecodeError as error:
+        if "out of range" not in str(error):
+            raise
+        try:
+            tree = json.loads(raw.decode(), parse_float=_float, parse_int=_int, parse_constant=_no_json)
+        except json.JSONDecodeError:
+            raise error from None
+        return _decode_anything(json.dumps(tree).encode())  # half a surrogate pair is refused
+
+
+def _float(digits: str) -> float | None:
+    return value if math.isfinite(value := float(digits)) else None
+
+
+def _int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= MAX_DIGITS else None
+
+
+def _no_json(name: str) -> None:
+    msg = f"{name} is no JSON"
+    raise json.JSONDecodeError(msg, "", 0)
 
 
 def _time_stamp(tree: dict[str, Any]) -> float:

@@ -133,6 +133,19 @@ def test_every_reason_is_tested():
     assert {reason for _, reason in cases} == set(Reason)
 
 
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"9" * 5_000, b"-" + b"9" * 5_000])
+def test_a_number_that_cannot_be_read_is_missing(number):
+    found = decode(b'{"itemInfos":{"id":"7","text":"a b","diggCount":%s},"more":1.5,"time_stamp":%d}' % (number, NOW))
+    assert (found.post_id, found.item.text, found.item.digg_count) == (7, "a b", None)
+
+
+@pytest.mark.parametrize("rest", [b"", b',"a":NaN}', b',"a":"\\ud800"}', b"}}"])
+def test_beside_a_number_that_cannot_be_read_the_rest_must_be_json(rest):
+    with pytest.raises(Rejected) as rejected:
+        decode(b'{"itemInfos":{"id":"7","diggCount":1e400},"time_stamp":%d%s' % (NOW, rest))
+    assert rejected.value.reason is Reason.NOT_JSON
+
+
 @pytest.mark.parametrize("count", [10**30, 10**400, str(10**18 * 9)])
 def test_a_count_beyond_any_sense_is_held_within_what_columns_hold(count):
     assert decode(post({"diggCount": count})).item.digg_count == MAX_COUNT
