@@ -10,10 +10,10 @@ from transforms.sources.file import read_lines
 
 def test_an_unreadable_time_stamp_is_that_of_the_line_before(tmp_path: Path):
     path = tmp_path / "x.ndjson"
-    stamps = [b"5.25", b'"x"', b"1e300", b"-1e300", b"1" + b"0" * 400, b"0", b"6"]
+    stamps = [b"5.25", b'"x"', b"1e300", b"-1e300", b"1" + b"0" * 400, b"0", b"[" * 10_000, b'"nan"', b'"6"']
     path.write_bytes(b"".join(b'{"time_stamp":%s}\n' % stamp for stamp in stamps) + b"\xff\n\n[]")
     (batch,) = read_lines(str(path))
-    assert batch.timestamps_ms == [5250] * 6 + [6000] * 4
+    assert batch.timestamps_ms == [5250] * 8 + [6000] * 4
     assert batch.values[-3:] == [b"\xff", b"", b"[]"]
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import apache_beam as beam
 import msgspec
 
-from transforms.posts import LAST_SECOND
+from transforms.posts import LAST_SECOND, UNREADABLE
 from transforms.records import MAX_BATCH, RawBatch
 
 
 class _TimeStamp(msgspec.Struct):
-    time_stamp: float = 0.0
+    time_stamp: float | str = 0.0
 
 
 def read_lines(path: str, max_batch: int = MAX_BATCH) -> Iterator[RawBatch]:
@@ -30,8 +30,8 @@ def read_lines(path: str, max_batch: int = MAX_BATCH) -> Iterator[RawBatch]:
     batch = RawBatch(path, 0, 0, [], [])
     with Path(path).open("rb") as file:
         for line in file:
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                time_stamp = decode(line).time_stamp
+            with suppress(*UNREADABLE, ValueError):
+                time_stamp = float(decode(line).time_stamp)  # as in any post, it may be in quotes
                 if 0 < time_stamp < LAST_SECOND:
                     timestamp_ms = int(time_stamp * 1000)
             batch.timestamps_ms.append(timestamp_ms)
