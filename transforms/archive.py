@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise, repeat
 from operator import contains
-from pathlib import PurePosixPath
 
 import apache_beam as beam
 import numpy as np
@@ -35,6 +34,7 @@ import zstandard
 from apache_beam.metrics.metric import Metrics
 from apache_beam.utils.shared import Shared
 
+from transforms import lake
 from transforms.records import RawBatch
 from transforms.uploads import Uploads
 
@@ -138,8 +138,8 @@ class Archiver:
 
     def _url(self, hour: int, run: RawBatch, kind: str) -> str:
         at = datetime.fromtimestamp(hour * 3600, UTC)
-        topic = re.sub(r"[^\w.-]", "_", PurePosixPath(run.topic).name)
-        return f"{self._prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/{topic}-{run.partition}-{run.first_offset:020d}{kind}"
+        position = f"{lake.named_after(run.topic)}-{run.partition}-{run.first_offset:020d}"
+        return f"{self._prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/{position}{kind}"
 
 
 def _by_hour(batch: RawBatch) -> Iterator[tuple[int, RawBatch]]:
@@ -202,7 +202,8 @@ def read_object(url: str, data: bytes) -> ArchivedRun:
     except (zstandard.ZstdError, struct.error, ValueError) as error:
         msg = f"broken object in the raw archive: {url}: {error}"
         raise BrokenObjectError(msg) from None
-    values = content[:-1].split(b"\n") if name["kind"] == _LINES else [content]
+    # The last line of what something else has archived may have no line break.
+    values = content.removesuffix(b"\n").split(b"\n") if name["kind"] == _LINES else [content]
     if timestamps_ms is None:
         timestamps_ms = np.full(len(values), NO_TIMESTAMP, np.int64)
     if len(timestamps_ms) != len(values):

@@ -6,10 +6,11 @@ A write is one atomic request and overwrites; that is all the idempotence that t
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,11 +70,17 @@ def _listed(prefix: str) -> Iterator[str]:
         pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         yield from (f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", ()))
         return
-    yield from (str(path) for path in sorted(Path(prefix).rglob("*")) if path.is_file())
+    paths = [Path(prefix), *sorted(Path(prefix).rglob("*"))]
+    yield from (str(path) for path in paths if path.is_file())
+
+
+def named_after(topic: str) -> str:
+    """Return what stands for a topic in the names of objects; for a file its name."""
+    return re.sub(r"[^\w.-]", "_", PurePosixPath(topic).name)
 
 
 def remove(prefix: str) -> None:
-    """Delete every object below a prefix."""
+    """Delete every object below a prefix, or the one object of that address."""
     for url in list(_listed(prefix)):
         if url.startswith("s3://"):
             bucket, key = _split(url)

@@ -250,5 +250,6 @@ def put_dead_letters(letters: Sequence[DeadLetter], prefix: str) -> None:
     """Write the dead letters of a batch as one object; each line has its source position, for readers to de-duplicate."""
     first = letters[0]
     at = timestamptz(first.timestamp_ms / 1000)
-    url = f"{prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/dead-{first.partition}-{first.offset:020d}.ndjson"
+    position = f"{lake.named_after(first.topic)}-{first.partition}-{first.offset:020d}"
+    url = f"{prefix}/dt={at:%Y-%m-%d}/hh={at:%H}/dead-{position}.ndjson"
     lake.put(url, b"".join(letter.to_json() + b"\n" for letter in letters))

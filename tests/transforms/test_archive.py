@@ -181,8 +181,9 @@ def test_timestamps_come_back_as_the_source_gave_them(tmp_path_factory, times, d
     assert found == dict(enumerate(times))
 
 
-def test_posts_that_something_else_archived_have_no_timestamps():
-    data = zstandard.compress(b"a\nb\n")
+@pytest.mark.parametrize("content", [b"a\nb\n", b"a\nb"])
+def test_posts_that_something_else_archived_have_no_timestamps(content):
+    data = zstandard.compress(content)
     run = read_object(f"raw/posts-3-{7:020d}.ndjson.zst", data)
     assert (run.partition, run.first_offset, run.values) == (3, 7, [b"a", b"b"])
     assert run.timestamps_ms.tolist() == [archive.NO_TIMESTAMP] * 2
