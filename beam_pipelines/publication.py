@@ -31,17 +31,26 @@ PART_BYTES: Final = 32 * 2**20
 """Size of the parts that a table's bytes are stored in."""
 
 
+def learn(detector: Detector, history: CountHistory, version: int = 0) -> BaselineTable:
+    """Fit the detector to a history.
+
+    Raises:
+        UserError: the history is too short to learn from.
+    """
+    fitted = detector.fit(history, version)
+    if not len(fitted):
+        msg = "nothing could be learnt from the counts: they must cover a whole day (UTC) at least, and hold a keyword"
+        raise UserError(msg)
+    return fitted
+
+
 def publish(connection: Any, detector: Detector, history: CountHistory) -> int:
     """Fit the detector and publish what it learnt, all in one transaction; return the new version's number.
 
     Raises:
         UserError: the history is too short to learn from. What was published before stays in force.
     """
-    fitted = detector.fit(history, 0)
-    if not len(fitted):
-        msg = "nothing could be learnt from the counts: they must cover a whole day (UTC) at least, and hold a keyword"
-        raise UserError(msg)
-    return publish_table(connection, detector, fitted, history.keywords, history.start, history.end)
+    return publish_table(connection, detector, learn(detector, history), history.keywords, *detector.span(history))
 
 
 def publish_table(

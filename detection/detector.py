@@ -112,6 +112,10 @@ class StatefulDetector(Protocol[S]):
         """Name on the command line and in tables."""
         ...
 
+    def span(self, history: CountHistory) -> tuple[int, int]:
+        """Return the part of a history that ``fit`` learns from: start and end, epoch seconds."""
+        ...
+
     def fit(self, history: CountHistory, version: int) -> BaselineTable:
         """Learn a baseline for every keyword of the history."""
         ...

@@ -79,10 +79,14 @@ class KeywordDetector:
     history_days: int = 28
     name: str = "return_period"
 
-    def fit(self, history: CountHistory, version: int) -> BaselineTable:
-        """Learn from the last ``history_days`` whole days (UTC) of a history, or from all that it has."""
+    def span(self, history: CountHistory) -> tuple[int, int]:
+        """Return the last ``history_days`` whole days (UTC) of a history, or all that it has."""
         start, end = covered_days(history)
-        start = max(start, end - self.history_days * DAY_SECONDS)
+        return max(start, end - self.history_days * DAY_SECONDS), end
+
+    def fit(self, history: CountHistory, version: int) -> BaselineTable:
+        """Learn from the ``span`` of a history."""
+        start, end = self.span(history)
         if end <= start or not history.keywords:
             return BaselineTable.empty(self.name)
         usual, volume = hourly_volume(

@@ -41,11 +41,15 @@ class ThresholdDetector:
     history_days: int = 7
     name: str = "threshold"
 
+    def span(self, history: CountHistory) -> tuple[int, int]:
+        """Return the last ``history_days`` days of a history, or all that it has."""
+        return max(history.start, history.end - self.history_days * 86_400), history.end
+
     def fit(self, history: CountHistory, version: int) -> BaselineTable:
         """Compute mean (``level``) and standard deviation (``dispersion``) of every keyword's windows."""
-        start = max(history.start, history.end - self.history_days * 86_400)
-        windows = max((history.end - start) // (86_400 // WINDOWS_PER_DAY), 1)
-        recent = (history.window >= start) & (history.window < history.end)
+        start, end = self.span(history)
+        windows = max((end - start) // (86_400 // WINDOWS_PER_DAY), 1)
+        recent = (history.window >= start) & (history.window < end)
         keyword, mentions = history.keyword[recent], history.mentions[recent].astype(np.float64)
         n = len(history.keywords)
         mean = np.bincount(keyword, mentions, minlength=n) / windows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,22 @@ def test_rows_are_for_people(connection: Any) -> None:
     assert rows["rare"][2] is None
     assert len(pooled["season"]) == 168
     assert pooled["usual_posts"] == pytest.approx(1000)
+
+
+@pytest.mark.parametrize(
+    ("detector", "learnt"), [(KeywordDetector(history_days=10), (4, 14)), (ThresholdDetector(), (8, 15))]
+)
+def test_the_days_of_a_version_are_those_it_was_learnt_from(
+    connection: Any, detector: Detector, learnt: tuple[int, int]
+) -> None:
+    whole = history()
+    short = dataclasses.replace(whole, start=3_600, end=DAYS * 86_400 - 3_600, totals=whole.totals[4:-4])
+    publish(connection, detector, short if isinstance(detector, KeywordDetector) else whole)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM history_from) / 86400, extract(epoch FROM history_to) / 86400 FROM baseline_versions"
+        )
+        assert cursor.fetchone() == learnt
 
 
 def test_workers_take_up_a_new_version(connection: Any) -> None:
