@@ -77,6 +77,12 @@ def _reason(error: HTTPError) -> str:
     return lines[0] if lines else str(error.reason)
 
 
+def _cause(stack_trace: str) -> str:
+    """Return the last line of a Java stack trace that tells a cause; a Python worker's own trace may be part of it."""
+    told = [line for line in stack_trace.splitlines() if line.strip() and not line[0].isspace() and line[0] != "["]
+    return told[-1].removeprefix("Caused by: ") if told else ""
+
+
 def with_defaults(argv: Sequence[str], job_name: str, **own: object) -> list[str]:
     """Add to a command line what the Flink runner needs and it does not say.
 
@@ -223,10 +229,10 @@ class Cluster:
             time.sleep(0.3)
         return str(answer["operation"]["location"])
 
-    def root_cause(self, job_id: str) -> str:
-        """Return the first lines of the exception that ended a job."""
+    def newest_fault(self, job_id: str) -> str:
+        """Return what went wrong last in a job, in one line; empty if nothing did."""
         history = self.get(f"/jobs/{quote(job_id)}/exceptions").get("exceptionHistory", {}).get("entries", [])
-        return "\n".join(history[0]["stacktrace"].splitlines()[:12]) if history else "no exception is known"
+        return _cause(history[0]["stacktrace"]) if history else ""
 
     def wait_for_start(self, name: str, known: set[str], timeout: float = 120) -> str:
         """Wait until a job of that name which is not in ``known`` runs in all its tasks; return its id.
@@ -238,10 +244,12 @@ class Cluster:
         while time.monotonic() < deadline:
             for job in self._new_jobs(name, known):
                 if job["state"] == "FAILED":
-                    msg = f"the job {name} failed:\n{self.root_cause(job['jid'])}"
+                    msg = f"the job {name} failed: {self.newest_fault(job['jid'])}"
                     raise UserError(msg)
                 if job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"]:
                     return str(job["jid"])
             time.sleep(0.5)
-        msg = f"the job {name} did not start within {timeout:.0f} s: see `make logs`"
+        faults = [fault for job in self._new_jobs(name, known) if (fault := self.newest_fault(job["jid"]))]
+        why = f"it fails and is started again: {faults[0]}" if faults else "see `make logs`"
+        msg = f"the job {name} did not start within {timeout:.0f} s: {why}"
         raise UserError(msg)

@@ -31,6 +31,7 @@ from beam_pipelines.counts_files import read_history
 from beam_pipelines.detector_options import DetectorOptions
 from beam_pipelines.job_server import EMBEDDED, JobServer
 from beam_pipelines.preflight import check_servers
+from beam_pipelines.publication import learn
 from beam_pipelines.stream_options import StreamConfig, StreamOptions
 from detection.baselines import BaselineTable
 from programs.errors import UserError, start
@@ -102,7 +103,7 @@ def _baselines(config: StreamConfig) -> Callable[[], Baselines]:
         return partial(PostgresBaselines, config.detector.name, config.baselines_every_seconds)
     table = BaselineTable.empty(config.detector.name)
     if config.history:
-        table = config.detector.fit(read_history([Path(config.history)]), version=1)
+        table = learn(config.detector, read_history([Path(config.history)]), version=1)
     return partial(FixedBaselines, table)
 
 
@@ -230,16 +231,20 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink
 
 
 def _follow(cluster: flink.Cluster, job_id: str, name: str) -> int:
-    """Wait for the end of a job; Ctrl-C cancels it."""
+    """Wait for the end of a job, and tell why it was started again; Ctrl-C cancels it."""
+    told = ""
     try:
         while (state := cluster.state(job_id)) not in flink.TERMINAL_STATES:
+            if (fault := cluster.newest_fault(job_id)) != told:
+                print(f"{name} failed and is started again: {fault}", file=sys.stderr, flush=True)
+                told = fault
             time.sleep(2)
     except KeyboardInterrupt:
         print(f"cancelling {name} …", file=sys.stderr, flush=True)
         cluster.cancel(job_id)
         raise
     if state == "FAILED":
-        msg = f"the job {name} failed:\n{cluster.root_cause(job_id)}"
+        msg = f"the job {name} failed: {cluster.newest_fault(job_id)}"
         raise UserError(msg)
     print(f"the job {name} ended: {state}", file=sys.stderr)
     return 0

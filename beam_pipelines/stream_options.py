@@ -12,10 +12,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_pipelines.counting_options import CountingOptions
 from beam_pipelines.detector_options import detector_of
 from beam_pipelines.lake_address import lake_address
+from detection.counts import WINDOW_SECONDS
 from detection.detector import Detector
 from programs.errors import UserError
+from transforms.outliers import REMEMBERED_SECONDS
 
 MAX_SHARDS = 1024
+MAX_LATENESS_SECONDS = REMEMBERED_SECONDS - WINDOW_SECONDS
 SOURCES = ("kafkaio", "librdkafka")
 MAX_OUT_OF_ORDERNESS = 5.0
 IDLE_PARTITION_TIMEOUT = 10.0
@@ -177,7 +180,11 @@ class StreamConfig:
             (config.idle_partition_timeout >= 1, "--idle_partition_timeout: expected at least 1 second"),
             (config.readers >= 0, "--readers: expected a positive number"),
             (config.early_firing_seconds >= 0, "--early_firing_seconds: expected 0 or more seconds"),
-            (config.allowed_lateness_seconds >= 0, "--allowed_lateness_seconds: expected 0 or more seconds"),
+            (
+                0 <= config.allowed_lateness_seconds <= MAX_LATENESS_SECONDS,
+                f"--allowed_lateness_seconds: expected 0 to {MAX_LATENESS_SECONDS}, for so long is remembered what was told of a "
+                "window; what comes later is counted by the daily batch",
+            ),
             (config.baselines_every_seconds >= 1, "--baselines_every_seconds: expected at least 1 second"),
             (config.min_mentions >= 1, "--min_mentions: expected at least 1"),
             (

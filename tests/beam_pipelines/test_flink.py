@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from beam_pipelines import preflight
-from beam_pipelines.flink import Cluster
+from beam_pipelines.flink import Cluster, _cause
 from programs.errors import UserError
 
 
@@ -46,6 +46,40 @@ def test_what_flink_refuses_is_told_with_its_reason(server: str) -> None:
     )
     with pytest.raises(UserError, match="answers GET /else with 400: Bad Request"):
         Cluster(server).get("/else")
+
+
+JAVA_TRACE = """org.apache.flink.util.FlinkException: Disconnect from JobManager responsible for 1.
+\tat org.apache.flink.runtime.X.y(X.java:1)
+Caused by: java.lang.IllegalStateException: the leader went away
+\t... 29 more
+"""
+WORKER_TRACE = """java.lang.Exception: Exception while processing next element
+\tat org.apache.beam.A.b(A.java:1)
+Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 4: Traceback (most recent call last):
+  File "sinks.py", line 3, in run
+    connect()
+psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed
+ [while running 'WriteToPostgres/Upsert-ptransform-77']
+
+\tat org.apache.beam.B.c(B.java:2)
+\t... 7 more
+"""
+
+
+@pytest.mark.parametrize(
+    ("trace", "cause"),
+    [
+        (JAVA_TRACE, "java.lang.IllegalStateException: the leader went away"),
+        (
+            WORKER_TRACE,
+            'psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication '
+            "failed",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_cause_of_a_fault_is_one_line(trace: str, cause: str) -> None:
+    assert _cause(trace) == cause
 
 
 def test_any_broker_of_several_will_do(server: str) -> None:

@@ -143,6 +143,7 @@ def test_a_time_stamp_beyond_all_dates_is_a_dead_letter(tmp_path):
         (["--idle_partition_timeout=5"], "--idle_partition_timeout goes with --source=librdkafka"),
         (["--early_firing_seconds=-1"], "--early_firing_seconds"),
         (["--allowed_lateness_seconds=-1"], "--allowed_lateness_seconds"),
+        (["--allowed_lateness_seconds=20701"], "--allowed_lateness_seconds"),
         (["--baselines_every_seconds=0.5"], "--baselines_every_seconds"),
         (["--min_mentions=0"], "--min_mentions"),
         (["--history=x.csv"], "--history"),

@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import org.apache.beam.runners.fnexecution.control.DefaultExecutableStageContext;
 import org.apache.beam.runners.fnexecution.control.ExecutableStageContext;
 import org.apache.beam.runners.fnexecution.control.ReferenceCountingExecutableStageContextFactory;
@@ -27,6 +28,7 @@ import org.apache.flink.api.java.ExecutionEnvironment;
 public class FlinkExecutableStageContextFactory implements ExecutableStageContext.Factory {
   private static final String WORKERS_OPTION = "beam:option:sdk_worker_parallelism:v1";
   private static final FlinkExecutableStageContextFactory INSTANCE = new FlinkExecutableStageContextFactory();
+  private static final long ENDED_AFTER_NANOS = TimeUnit.MINUTES.toNanos(10);
   private static final Map<String, Workers> JOBS = new ConcurrentHashMap<>();
 
   private FlinkExecutableStageContextFactory() {}
@@ -37,6 +39,7 @@ public class FlinkExecutableStageContextFactory implements ExecutableStageContex
 
   @Override
   public ExecutableStageContext get(JobInfo job) {
+    JOBS.values().removeIf(Workers::isOver);
     return new Context(JOBS.computeIfAbsent(job.jobId(), id -> new Workers(job)));
   }
 
@@ -80,6 +83,7 @@ public class FlinkExecutableStageContextFactory implements ExecutableStageContex
     final JobInfo job;
 
     private final List<Worker> workers = new ArrayList<>();
+    private long usedAt = System.nanoTime();
 
     Workers(JobInfo job) {
       Struct options = job.pipelineOptions();
@@ -107,6 +111,12 @@ public class FlinkExecutableStageContextFactory implements ExecutableStageContex
 
     synchronized void giveBack(Worker worker, String stage) {
       worker.instances.merge(stage, -1, Integer::sum);
+      usedAt = System.nanoTime();
+    }
+
+    /** Whether the job has ended: one that is started again after a fault finds its workers still there. */
+    synchronized boolean isOver() {
+      return System.nanoTime() - usedAt > ENDED_AFTER_NANOS && workers.stream().allMatch(worker -> worker.total() == 0);
     }
   }
 
