@@ -120,7 +120,10 @@ def test_the_local_s3_wants_its_keys(env: dict[str, str], no_file: None) -> None
 
 
 @pytest.mark.parametrize("endpoint", ["https://s3.eu-central-1.amazonaws.com", "https://minio.example:9000", None])
-def test_the_bucket_is_made_where_the_endpoint_says(env: dict[str, str], endpoint: str | None, no_file: None) -> None:
+def test_the_bucket_is_made_where_the_endpoint_says(
+    env: dict[str, str], endpoint: str | None, no_file: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)  # a test of a program leaves what the program has loaded
     given = _without_s3(env) | ({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})
     settings = configuration.load({**given, "AWS_DEFAULT_REGION": "eu-central-1"}, anywhere=True)
     assert storage._client(settings).meta.endpoint_url == (endpoint or "https://s3.eu-central-1.amazonaws.com")
