@@ -294,7 +294,8 @@ def _explain(now: int, total: int, usual: int, days: int, shares: tuple[float, f
     if not usual:
         return f"From {looked} posts. No earlier days are there to compare with, so shares are shares of the posts."
     compared = f"{'a sample of ' * (shares[1] < 1)}{usual:,} posts"
-    return f"From {looked} posts, compared with {compared} of the {days} day{'s' * (days != 1)} before."
+    before = f"the {days} day{'s' * (days != 1)} before" if days else "the same day, earlier"
+    return f"From {looked} posts, compared with {compared} of {before}."
 
 
 def _posts(now_share: float, usual_share: float) -> str:
