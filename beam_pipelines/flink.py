@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,8 @@ FLAGS = (
 # A Beam experiment: elements reach the Python worker at once. A reader is one element: it would lie in Beam's buffer
 # until the bundle's end is asked for, and the bundle would do nothing until then.
 AT_ONCE = "data_buffer_size_limit=1"
+# Its class and what it says. Further lines of a message may begin with a word in capitals, as Postgres' DETAIL and HINT.
+_EXCEPTION = re.compile(r"^(?:Caused by: )?((?=[\w.$]*[a-z])[A-Za-z_][\w.$]*: .+)", re.MULTILINE)
 TERMINAL_STATES = frozenset(("FINISHED", "FAILED", "CANCELED"))
 
 
@@ -78,9 +81,9 @@ def _reason(error: HTTPError) -> str:
 
 
 def _cause(stack_trace: str) -> str:
-    """Return the last line of a Java stack trace that tells a cause; a Python worker's own trace may be part of it."""
-    told = [line for line in stack_trace.splitlines() if line.strip() and not line[0].isspace() and line[0] != "["]
-    return told[-1].removeprefix("Caused by: ") if told else ""
+    """Return the last exception that a Java stack trace names; a Python worker's own trace may be part of it."""
+    named = _EXCEPTION.findall(stack_trace)
+    return named[-1] if named else stack_trace.partition("\n")[0]
 
 
 def with_defaults(argv: Sequence[str], job_name: str, **own: object) -> list[str]:

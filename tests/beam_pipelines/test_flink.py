@@ -58,7 +58,11 @@ WORKER_TRACE = """java.lang.Exception: Exception while processing next element
 Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 4: Traceback (most recent call last):
   File "sinks.py", line 3, in run
     connect()
-psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed
+psycopg2.errors.UniqueViolation: duplicate key value violates unique constraint "one"
+DETAIL:  Key (a)=(1) already exists.
+LINE 2:     INSERT INTO window_totals
+                        ^
+
  [while running 'WriteToPostgres/Upsert-ptransform-77']
 
 \tat org.apache.beam.B.c(B.java:2)
@@ -70,11 +74,8 @@ psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed
     ("trace", "cause"),
     [
         (JAVA_TRACE, "java.lang.IllegalStateException: the leader went away"),
-        (
-            WORKER_TRACE,
-            'psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication '
-            "failed",
-        ),
+        (WORKER_TRACE, 'psycopg2.errors.UniqueViolation: duplicate key value violates unique constraint "one"'),
+        ("java.lang.NullPointerException\n\tat a.B.c(B.java:1)", "java.lang.NullPointerException"),
         ("", ""),
     ],
 )
