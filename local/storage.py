@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.part import Launch, NotReadyError, Part, python
 from local.settings import S3_ENDPOINT, Address, Settings, StackError
+from transforms import lake
 
 _FIRST_REGION = "us-east-1"
 
@@ -57,22 +58,12 @@ def create_bucket(settings: Settings) -> bool:
     # AWS wants each region named but its first.
     where = {} if region == _FIRST_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        if _exists(client, settings.bucket):
+        if not lake.is_missing(client, settings.bucket):
             return False
         client.create_bucket(Bucket=settings.bucket, **where)
     except (BotoCoreError, ClientError) as error:
         message = f"the bucket {settings.bucket} (LAKE) can be neither found nor created: {error}"
         raise StackError(message) from None
-    return True
-
-
-def _exists(client: Any, bucket: str) -> bool:
-    try:
-        client.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchBucket"}:
-            return False
-        raise
     return True
 
 

@@ -92,7 +92,13 @@ def remove(prefix: str) -> None:
 def bucket_missing(url: str) -> bool:
     """Tell whether an ``s3://`` address names a bucket that does not exist; raises botocore's errors otherwise."""
     bucket, _ = _split(url)
-    client = boto3.Session().client("s3", config=Config(retries={"max_attempts": 1}, connect_timeout=5))
+    return is_missing(
+        boto3.Session().client("s3", config=Config(retries={"max_attempts": 1}, connect_timeout=5)), bucket
+    )
+
+
+def is_missing(client: Any, bucket: str) -> bool:
+    """Tell whether a client of S3 is told that a bucket does not exist; raises botocore's errors otherwise."""
     try:
         client.head_bucket(Bucket=bucket)
     except client.exceptions.ClientError as error:
