@@ -59,7 +59,7 @@ class Mail:
     password: str | None = field(default=None, repr=False)
 
     # Who got a message that others are still to get, by message id. A service that is started anew sends it to all again.
-    _has: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _has: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "email"
 
@@ -74,7 +74,7 @@ class Mail:
         Raises:
             DeliveryError: somebody is put off, so that it is to be tried again, or everybody was refused.
         """
-        has = self._has.setdefault(message.message_id, set())
+        has = self._has.get(message.message_id, frozenset())
         left = [address.addr_spec for address in self.recipients if address.addr_spec not in has]
         try:
             refused = self._send(self.render(message), left)
@@ -83,12 +83,15 @@ class Mail:
         except (smtplib.SMTPException, OSError) as error:
             raise _failure(error) from None
         else:
-            has.update(who for who in left if who not in refused)
+            has |= set(left) - refused.keys()
         permanent = all(code >= 500 for code, _ in refused.values())
+        if permanent:
+            self._has.pop(message.message_id, None)
+        else:
+            self._has[message.message_id] = has
         if not has or not permanent:
             msg = f"refused: {_refusals(refused)}"
             raise DeliveryError(msg, permanent=permanent)
-        del self._has[message.message_id]
         return f"refused: {_refusals(refused)}" if refused else None
 
     def render(self, message: Message | Digest) -> EmailMessage:
