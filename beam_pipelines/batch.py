@@ -7,15 +7,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import apache_beam as beam
-import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
-from apache_beam.runners.portability import local_job_service
-from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from beam_pipelines import flink
+from beam_pipelines.direct_workers import direct_workers
 from beam_pipelines.job_server import EMBEDDED, JobServer
 from programs.errors import UserError
 
@@ -30,34 +28,6 @@ _DIRECT = {
 
 _USER_ERROR = f"{UserError.__module__}.{UserError.__qualname__}: "
 _REFUSED = re.compile(rf"{re.escape(_USER_ERROR)}(.+) \[while running '")
-
-
-class _LoopbackGrpc:
-    """The module ``grpc``, but its servers take "every interface" for loopback."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(grpc, name)
-
-    @staticmethod
-    def server(*arguments: Any, **options: Any) -> Any:
-        server = grpc.server(*arguments, **options)
-        add_port = server.add_insecure_port
-        server.add_insecure_port = lambda address: add_port(address.replace("[::]", "localhost"))
-        return server
-
-
-@contextmanager
-def on_loopback() -> Iterator[None]:
-    """While the context lasts, Beam's DirectRunner opens the ports for its worker processes on loopback alone.
-
-    By itself it opens them on every interface, without a login: raw posts pass through them, and who reaches the control
-    port is taken for a worker. It has no option for the address; its workers ask for "localhost" anyway.
-    """
-    worker_handlers.grpc = local_job_service.grpc = _LoopbackGrpc()
-    try:
-        yield
-    finally:
-        worker_handlers.grpc = local_job_service.grpc = grpc
 
 
 def _tells_no_user_error(record: logging.LogRecord) -> bool:
@@ -119,7 +89,7 @@ class BatchRunner:
         """Build a pipeline, run it and wait for its end.
 
         Raises:
-            UserError: a step raised it.
+            UserError: a step raised it, or a worker process died.
             Exception: whatever else a runner makes of a failure.
         """
         options = PipelineOptions(self.arguments)
@@ -127,7 +97,7 @@ class BatchRunner:
             options.view_as(PortableOptions).job_endpoint = self._server.job_endpoint
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
-        with on_loopback(), told_as_raised():
+        with direct_workers(), told_as_raised():
             result = pipeline.run()
             try:
                 result.wait_until_finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import signal
 from pathlib import Path
 
 import apache_beam as beam
@@ -32,7 +33,14 @@ def test_ports_for_worker_processes_are_on_loopback_alone(tmp_path: Path):
     assert all(address.is_loopback for address in addresses), addresses
 
 
-def test_what_a_step_in_another_process_asks_of_the_user_is_told_in_its_own_words(caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("slow", [0, 1])
+def test_a_step_that_refuses_is_told_in_its_own_words_while_another_worker_is_still_starting(
+    slow: int, caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    late = f"import os, time\nif int(os.environ.get('WORKER_ID', '_-1').split('_')[1]) % 2 == {slow}: time.sleep(4)\n"
+    (tmp_path / "sitecustomize.py").write_text(late, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
     def refuse(_: int) -> None:
         msg = "no posts: run parse first"
         raise UserError(msg)
@@ -41,3 +49,12 @@ def test_what_a_step_in_another_process_asks_of_the_user_is_told_in_its_own_word
         runner.run(lambda pipeline: pipeline | beam.Create([1]) | "Refuse" >> beam.Map(refuse))
     assert str(refused.value) == "no posts: run parse first"
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # Beam's reader of its data
+def test_a_worker_process_that_is_killed_fails_the_pipeline_and_is_told():
+    def die(_: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with BatchRunner(["--direct_num_workers=2"], "test") as runner, pytest.raises(UserError, match=r"137.*memory"):
+        runner.run(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(die))
