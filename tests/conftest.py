@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,12 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
         folder = evidence.keep_logs(settings, "test-failed")
         report.sections.append((f"stack, logs kept in {folder}", evidence.ends_of_logs(settings)))
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End, and show the threads, even if a test that failed left one that never ends: Python's exit would wait for it."""
+    faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
 
 
 @contextmanager
