@@ -49,7 +49,7 @@ class _LoopbackGrpc:
         return server
 
 
-class _Connection(ControlConnection):
+class WorkerConnection(ControlConnection):
     """What is asked of a worker that has died is answered with an error; Beam's own waits for its answer forever."""
 
     def __init__(self) -> None:
@@ -57,12 +57,14 @@ class _Connection(ControlConnection):
         self._death = ""
 
     def push(self, req: Any) -> Any:
+        """Ask the worker for something; its answer comes with the future."""
         future = super().push(req)
         if self._death:  # or else `died` comes later, and finds this request
             self._answer()
         return future
 
     def died(self, how: str) -> None:
+        """Answer what the worker still owes, and all that it will be asked, with how it died."""
         self._death = how
         self._answer()
 
@@ -117,7 +119,7 @@ def direct_workers() -> Iterator[None]:
     """
     deaths: list[str] = []
     worker_handlers.grpc = local_job_service.grpc = _LoopbackGrpc()
-    worker_handlers.ControlConnection = _Connection
+    worker_handlers.ControlConnection = WorkerConnection
     _register(functools.partial(_Worker, deaths))
     try:
         yield

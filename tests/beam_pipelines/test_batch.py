@@ -11,8 +11,10 @@ from pathlib import Path
 import apache_beam as beam
 import psutil
 import pytest
+from apache_beam.portability.api import beam_fn_api_pb2
 
 from beam_pipelines.batch import BatchRunner
+from beam_pipelines.direct_workers import WorkerConnection
 from programs.errors import UserError
 
 
@@ -58,3 +60,11 @@ def test_a_worker_process_that_is_killed_fails_the_pipeline_and_is_told():
 
     with BatchRunner(["--direct_num_workers=2"], "test") as runner, pytest.raises(UserError, match=r"137.*memory"):
         runner.run(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(die))
+
+
+def test_what_a_dead_worker_is_asked_is_answered_with_how_it_died_before_and_after():
+    connection = WorkerConnection()
+    asked = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="before"))
+    connection.died("it was killed")
+    later = connection.push(beam_fn_api_pb2.InstructionRequest())
+    assert [asked.get(timeout=0).error, later.get(timeout=0).error] == ["it was killed"] * 2
