@@ -35,7 +35,7 @@ def empty_stores(settings: Settings) -> None:
     with connection, connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
     connection.close()
-    lake.remove(settings.environment["LAKE"].rstrip("/") + "/")  # not what only begins with the same name
+    lake.remove(settings.environment["LAKE"])
 
 
 def empty(settings: Settings) -> None:

@@ -79,14 +79,17 @@ def named_after(topic: str) -> str:
     return re.sub(r"[^\w.-]", "_", PurePosixPath(topic).name)
 
 
-def remove(prefix: str) -> None:
-    """Delete every object below a prefix, or the one object of that address."""
-    for url in list(_listed(prefix)):
-        if url.startswith("s3://"):
+def remove(address: str) -> None:
+    """Delete the object of an address and all that lies below it; what is beside it under a name that begins alike stays."""
+    if not address.startswith("s3://"):
+        for path in list(_listed(address)):
+            Path(path).unlink()
+        return
+    address = address.rstrip("/")
+    for url in list(_listed(address)):  # S3 compares letters
+        if url == address or url.startswith(f"{address}/"):
             bucket, key = _split(url)
             _s3().delete_object(Bucket=bucket, Key=key)
-        else:
-            Path(url).unlink()
 
 
 def bucket_missing(url: str) -> bool:

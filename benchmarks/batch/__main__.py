@@ -167,14 +167,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[dict[str, Any]] = []
     print("| posts | raw GB | seconds | posts/s | CPU s | peak MB |\n| --- | --- | --- | --- | --- | --- |", flush=True)
     for posts in options.posts:
-        lake.remove(f"{prefix}/")
+        lake.remove(prefix)
         try:
             archived = archive_day(prefix, posts, options.seed)
             command = [sys.executable, "-m", "beam_pipelines.parse", "--date", str(DAY), "--lake", prefix]
             seconds, cpu, peak = measure([*command, f"--runner={options.runner}", *passed_on])
             _check(archived)
         finally:
-            lake.remove(f"{prefix}/")
+            lake.remove(prefix)
             _forget()
         found = Measured(
             posts=archived.lines,

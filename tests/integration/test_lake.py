@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from unittest.mock import MagicMock
 
+import boto3
+import psycopg2
 import pytest
 
+from local import reset
 from local.settings import Settings
 from transforms import lake
 
@@ -20,8 +25,21 @@ def test_many_objects_are_found_and_removed(stack: Settings) -> None:
         lake.put(url, b"x")
     assert list(lake.find(f"{prefix}/")) == urls
     assert lake.get(urls[-1]) == b"x"
-    lake.remove(f"{prefix}/")
+    lake.remove(prefix)
     assert list(lake.find(f"{prefix}/")) == []
+
+
+@pytest.mark.integration
+def test_what_is_beside_what_is_removed_stays(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = f"s3://{stack.bucket}-beside"
+    boto3.client("s3").create_bucket(Bucket=f"{stack.bucket}-beside")
+    for name in ("prod/1", "prod/2/3", "prod-2/1", "producers"):
+        lake.put(f"{bucket}/{name}", b"x")
+    lake.remove(f"{bucket}/prod/")
+    assert list(lake.find(bucket)) == [f"{bucket}/prod-2/1", f"{bucket}/producers"]
+    monkeypatch.setattr(psycopg2, "connect", MagicMock())
+    reset.empty_stores(replace(stack, environment={"LAKE": bucket}))
+    assert list(lake.find(bucket)) == []
 
 
 @pytest.mark.integration
@@ -31,7 +49,7 @@ def test_what_a_killed_server_did_not_write_to_its_end_is_no_object(stack: Setti
     left = stack.stack_dir / "s3" / stack.bucket / "unfinished" / ".tmp.0123"
     left.write_bytes(b"x")
     assert list(lake.find(f"{prefix}/")) == [f"{prefix}/whole"]
-    lake.remove(f"{prefix}/")
+    lake.remove(prefix)
     assert not left.exists()
 
 

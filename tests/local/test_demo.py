@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 from urllib.request import urlopen
 
 import psycopg2
@@ -207,16 +206,6 @@ def test_without_its_port_the_dashboard_is_told_of_and_the_demo_goes_on(tmp_path
         given = {**free_port_environment(tmp_path), "DASHBOARD_ADDRESS": address, "PATH": os.environ["PATH"]}
         told = demo._dashboard(configuration.load(given), Console(quiet=True))
     assert told.startswith(f"not started: Dashboard cannot listen on {address}")
-
-
-def test_a_lake_in_a_prefix_leaves_what_is_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = configuration.load(free_port_environment(tmp_path))
-    removed: list[str] = []
-    monkeypatch.setattr(psycopg2, "connect", MagicMock())
-    monkeypatch.setattr(reset.lake, "remove", removed.append)
-    for lake in ("s3://lake", "s3://lake/prod", "s3://lake/prod/"):
-        reset.empty_stores(replace(settings, environment={"LAKE": lake}))
-    assert removed == ["s3://lake/", "s3://lake/prod/", "s3://lake/prod/"]
 
 
 def _free_port() -> int:
