@@ -117,7 +117,7 @@ def strangers(settings: Settings, note: Note) -> list[str]:
         connection.close()
     if (records := _records(settings)) > note.records:
         found.append(f"{records - note.records:,} posts in the topic {settings.topic_posts}")
-    found += in_lake(lake.find(settings.environment["LAKE"].rstrip("/") + "/"), note)
+    found += in_lake(lake.find(settings.environment["LAKE"]), note)
     return found + jobs(Cluster(str(settings.flink)).jobs(), note)
 
 

@@ -59,18 +59,23 @@ def get(url: str) -> bytes:
     return Path(url).read_bytes()
 
 
-def find(prefix: str) -> Iterator[str]:
-    """Yield the addresses of the objects below a prefix, in the order of their names."""
-    yield from (url for url in _listed(prefix) if not url.rpartition("/")[2].startswith(_UNFINISHED))
+def find(address: str) -> Iterator[str]:
+    """Yield the addresses of the object at an address, if there is one, and of those below it, in the order of their names.
+
+    What is beside it under a name that begins alike is not of them, in S3 as little as in a folder.
+    """
+    yield from (url for url in _listed(address) if not url.rpartition("/")[2].startswith(_UNFINISHED))
 
 
-def _listed(prefix: str) -> Iterator[str]:
-    if prefix.startswith("s3://"):
-        bucket, key = _split(prefix)
-        pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        yield from (f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", ()))
+def _listed(address: str) -> Iterator[str]:
+    if address.startswith("s3://"):
+        bucket, key = _split(address)
+        address = f"s3://{bucket}/{key}".rstrip("/")
+        pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key.rstrip("/"))
+        urls = (f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", ()))
+        yield from (url for url in urls if url == address or url.startswith(f"{address}/"))  # S3 compares letters
         return
-    paths = [Path(prefix), *sorted(Path(prefix).rglob("*"))]
+    paths = [Path(address), *sorted(Path(address).rglob("*"))]
     yield from (str(path) for path in paths if path.is_file())
 
 
@@ -80,16 +85,13 @@ def named_after(topic: str) -> str:
 
 
 def remove(address: str) -> None:
-    """Delete the object of an address and all that lies below it; what is beside it under a name that begins alike stays."""
-    if not address.startswith("s3://"):
-        for path in list(_listed(address)):
-            Path(path).unlink()
-        return
-    address = address.rstrip("/")
-    for url in list(_listed(address)):  # S3 compares letters
-        if url == address or url.startswith(f"{address}/"):
+    """Delete the object of an address and those below it, as `find` has them, with what was not written to its end."""
+    for url in list(_listed(address)):
+        if url.startswith("s3://"):
             bucket, key = _split(url)
             _s3().delete_object(Bucket=bucket, Key=key)
+        else:
+            Path(url).unlink()
 
 
 def bucket_missing(url: str) -> bool:

@@ -30,16 +30,19 @@ def test_many_objects_are_found_and_removed(stack: Settings) -> None:
 
 
 @pytest.mark.integration
-def test_what_is_beside_what_is_removed_stays(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = f"s3://{stack.bucket}-beside"
-    boto3.client("s3").create_bucket(Bucket=f"{stack.bucket}-beside")
-    for name in ("prod/1", "prod/2/3", "prod-2/1", "producers"):
-        lake.put(f"{bucket}/{name}", b"x")
-    lake.remove(f"{bucket}/prod/")
-    assert list(lake.find(bucket)) == [f"{bucket}/prod-2/1", f"{bucket}/producers"]
+@pytest.mark.parametrize("end", ["", "/"])
+def test_what_is_beside_what_is_removed_stays(stack: Settings, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    name = f"{stack.bucket}-beside{len(end)}"
+    boto3.client("s3").create_bucket(Bucket=name)
     monkeypatch.setattr(psycopg2, "connect", MagicMock())
-    reset.empty_stores(replace(stack, environment={"LAKE": bucket}))
-    assert list(lake.find(bucket)) == []
+    urls = [f"s3://{name}/{key}" for key in ("prod-2/1", "prod/1", "prod/2/3", "producers")]
+    for url in urls:
+        lake.put(url, b"x")
+    assert list(lake.find(f"s3://{name}/prod{end}")) == urls[1:3]
+    reset.empty_stores(replace(stack, environment={"LAKE": f"s3://{name}/prod{end}"}))
+    assert list(lake.find(f"s3://{name}")) == [urls[0], urls[3]]
+    reset.empty_stores(replace(stack, environment={"LAKE": f"s3://{name}{end}"}))
+    assert list(lake.find(f"s3://{name}")) == []
 
 
 @pytest.mark.integration
