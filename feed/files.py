@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import boto3
@@ -168,7 +168,7 @@ def _find(source: str) -> Iterator[Source]:
 def _objects(source: str) -> Iterator[Source]:
     bucket, prefix = _bucket_and_key(source)
     try:
-        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         found: dict[str, int] = {}
         for page in pages:
             found |= {entry["Key"]: entry["Size"] for entry in page.get("Contents", ())}
@@ -193,12 +193,17 @@ def _open(name: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
     elif name.startswith("s3://"):
         bucket, key = _bucket_and_key(name)
-        body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        body = _s3().get_object(Bucket=bucket, Key=key)["Body"]
         with body:
             yield cast("IO[bytes]", io.BufferedReader(body, _BUFFER))
     else:
         with Path(name).open("rb", buffering=_BUFFER) as file:
             yield file
+
+
+def _s3() -> Any:
+    # A session of its own: boto3's default one keeps the credentials that somebody else in the process first found.
+    return boto3.Session().client("s3")
 
 
 def _bucket_and_key(url: str) -> tuple[str, str]:

@@ -77,7 +77,7 @@ def _launch(settings: Settings, address: Address) -> Launch:
 def _client(settings: Settings) -> Any:
     env = settings.environment
     # What is not given, boto3 finds as it does for the pipelines.
-    return boto3.client(
+    return boto3.Session().client(
         "s3",
         endpoint_url=env.get(S3_ENDPOINT),
         aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),

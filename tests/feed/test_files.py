@@ -95,7 +95,7 @@ def test_s3_objects_and_prefixes(monkeypatch):
             }
             yield {}
 
-    monkeypatch.setattr("feed.files.boto3.client", lambda service: Client())
+    monkeypatch.setattr(files, "_s3", Client)
     assert list(read_lines(["s3://lake/raw/"])) == [b"1", b"2"]
     assert list(read_lines(["s3://lake/raw"])) == [b"1", b"2"]
     assert list(read_lines(["s3://lake/raw/hh=01/b.ndjson.gz"])) == [b"2"]
@@ -136,7 +136,7 @@ def test_a_real_s3_server(tmp_path, monkeypatch):
         for name, value in server.settings.environment.items():
             if name.startswith("AWS_"):
                 monkeypatch.setenv(name, value)
-        client = boto3.client("s3")
+        client = boto3.Session().client("s3")
         client.create_bucket(Bucket="lake")
         long = [b"%d " % i + b"x" * 3000 for i in range(3_000)]
         client.put_object(Bucket="lake", Key="raw/hh=00/a.ndjson", Body=b"\n".join(long))

@@ -33,7 +33,7 @@ def test_many_objects_are_found_and_removed(stack: Settings) -> None:
 @pytest.mark.parametrize("end", ["", "/"])
 def test_what_is_beside_what_is_removed_stays(stack: Settings, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     name = f"{stack.bucket}-beside{len(end)}"
-    boto3.client("s3").create_bucket(Bucket=name)
+    boto3.Session().client("s3").create_bucket(Bucket=name)
     monkeypatch.setattr(psycopg2, "connect", MagicMock())
     urls = [f"s3://{name}/{key}" for key in ("prod-2/1", "prod/1", "prod/2/3", "producers")]
     for url in urls:

@@ -243,7 +243,7 @@ def test_each_login_may_do_its_own_only(running: Settings) -> None:
 def test_the_lake_takes_our_keys_only(running: Settings) -> None:
     def client(secret: str) -> object:
         env = running.environment
-        return boto3.client(
+        return boto3.Session().client(
             "s3",
             endpoint_url=env["AWS_ENDPOINT_URL_S3"],
             aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
