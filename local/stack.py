@@ -9,12 +9,13 @@ import shutil
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import flink, kafka, postgres, storage
 from local.part import NotReadyError, Part, Say
+from local.ports import free_ports
 from local.settings import S3_ENDPOINT, S3_KEYS, SECRETS, Settings, StackError
 from local.supervisor import Process, Supervisor
 
@@ -118,11 +119,7 @@ def free_port_environment(stack_dir: Path) -> dict[str, str]:
 
     Give them to ``settings.load``, with ``PATH`` and the like, or to a child process.
     """
-    with ExitStack() as held:  # all at once, or the kernel could give one port twice
-        probes = [held.enter_context(socket.socket()) for _ in range(7)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        kafka_port, controller, rest, rpc, database, s3, dashboard = (probe.getsockname()[1] for probe in probes)
+    kafka_port, controller, rest, rpc, database, s3, dashboard = free_ports(7)
     return {
         "STACK_DIR": str(stack_dir.resolve()),
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_port}",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,12 +22,7 @@ class Server:
 
     def __init__(self, folder: Path, part_of: Callable[[Settings], Part]) -> None:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
-        ports = {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
-            "KAFKA_CONTROLLER_PORT": str(free_port()),
-            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port()}",
-        }
-        self.settings = configuration.load({**inherited, **stack.free_port_environment(folder), **ports})
+        self.settings = configuration.load({**inherited, **stack.free_port_environment(folder)})
         self._part = part_of(self.settings)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -77,12 +69,3 @@ class Storage(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, lambda settings: storage.parts(settings)[0])
-
-
-def free_port() -> int:
-    """Return a port that nobody else is given while the server is down: one below those that the system hands out."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

@@ -36,9 +36,10 @@ from feed.topic import BrokerError, Topic, TopicConfig
 from local import accounting, kafka
 from local.jars import BROKER, folder
 from local.part import Launch, Part, Say, java
+from local.ports import free_ports
 from local.settings import ROOT, Settings
 from programs.errors import UserError
-from tests.feed.servers import Server, free_port
+from tests.feed.servers import Server
 from transforms.dead_letters import DeadLetter, Reason
 from transforms.sinks import _WriteToTopicFn
 from transforms.sources.consumer import TopicReader, TopicSettings
@@ -81,8 +82,7 @@ class SecureBroker(Server):
     """Kafka with two more listeners: one takes logins over TLS alone, one asks for a client's certificate."""
 
     def __init__(self, folder: Path) -> None:
-        self.servers = f"127.0.0.1:{free_port()}"
-        self.mutual = f"127.0.0.1:{free_port()}"
+        self.servers, self.mutual = (f"127.0.0.1:{port}" for port in free_ports(2))
         self.authority = folder / "authority.pem"
         self.certificate, self.key, self.encrypted_key = (
             folder / name for name in ("client.pem", "client.key", "encrypted.key")

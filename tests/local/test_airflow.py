@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -17,15 +16,14 @@ import pytest
 
 from local import airflow
 from local import settings as configuration
+from local.ports import free_ports
 from local.settings import ROOT, Settings, StackError
 from local.stack import free_port_environment
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_ports(1)[0])
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return configuration.load({**inherited, **free_port_environment(tmp_path / "stack"), "AIRFLOW_PORT": port})
 

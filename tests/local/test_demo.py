@@ -18,6 +18,7 @@ from rich.console import Console
 from local import demo, demo_data, reset, web
 from local import settings as configuration
 from local.demo_data import NOTHING, Note, Notes
+from local.ports import free_ports
 from local.settings import Address, Settings, StackError
 from local.stack import free_port_environment
 
@@ -185,10 +186,9 @@ def test_a_note_that_cannot_be_read_covers_nothing(stack: Stack, tmp_path: Path)
 @pytest.mark.integration
 def test_the_dashboard_runs_with_the_settings_of_now(postgres: Settings, tmp_path: Path) -> None:
     console = Console(quiet=True)
-    ports = [_free_port() for _ in range(2)]
     settings = replace(postgres, stack_dir=tmp_path)
     try:
-        for port in ports:
+        for port in free_ports(2):
             address = Address("127.0.0.1", port, "DASHBOARD_ADDRESS")
             environment = {**postgres.environment, "DASHBOARD_ADDRESS": str(address)}
             now = replace(settings, dashboard=address, environment=environment)
@@ -206,12 +206,6 @@ def test_without_its_port_the_dashboard_is_told_of_and_the_demo_goes_on(tmp_path
         given = {**free_port_environment(tmp_path), "DASHBOARD_ADDRESS": address, "PATH": os.environ["PATH"]}
         told = demo._dashboard(configuration.load(given), Console(quiet=True))
     assert told.startswith(f"not started: Dashboard cannot listen on {address}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_note_comes_back_as_it_was_written(stack: Stack) -> None:
