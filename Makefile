@@ -85,8 +85,8 @@ format: setup ## Format the code
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
 .PHONY: test test-fast
-test: lint browser airflow-setup ## Lint, types and all tests, on a stack of their own
-	$(RUN) -m pytest
+test: lint browser airflow-setup ## Lint, types and all tests, on stacks of their own
+	$(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 test-fast: setup ## The tests that need no server
 	$(RUN) -m pytest -m "not integration"
 
