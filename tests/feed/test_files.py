@@ -60,6 +60,7 @@ def test_standard_input(monkeypatch):
         gzip.compress(b"1\n" * 9999)[:10] + b"\xff" * 99,
         zstandard.compress(b"1\n")[:7] + b"\xff" * 9,
     ],
+    ids=["gzip that is cut off", "broken gzip", "broken zstd"],
 )
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "damaged.ndjson"
