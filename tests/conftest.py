@@ -22,11 +22,21 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
+def _is_one_of_several(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")  # of pytest-xdist
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where two workers share the tests, begin with the files that need servers: they take longest."""
-    if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("integration")}
-        items.sort(key=lambda item: item.path not in slow)
+    """Where two workers share the tests, begin with the files that take longest: that need servers, or have most time."""
+    if not _is_one_of_several(config):
+        return
+    needs_servers: dict[Path, bool] = {}
+    seconds: dict[Path, int] = {}
+    for item in items:
+        timeout = item.get_closest_marker("timeout")
+        needs_servers[item.path] = needs_servers.get(item.path, False) or bool(item.get_closest_marker("integration"))
+        seconds[item.path] = max(seconds.get(item.path, 0), timeout.args[0] if timeout else 0)
+    items.sort(key=lambda item: (needs_servers[item.path], seconds[item.path]), reverse=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -44,8 +54,10 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """End, and show the threads, even if a test that failed left one that never ends: Python's exit would wait for it."""
+    if _is_one_of_several(config):
+        return  # it waits for the others, and is ended with them
     faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
 
 
