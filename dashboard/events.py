@@ -2,7 +2,7 @@
 
 One task looks into Postgres while anybody listens. A row's ``updated_at`` is the time at which its transaction
 began, so one that commits late would lie behind a plain "newer than the last": each look goes back some time, and
-what was told already is left out.
+what was told already is left out. Who resumes is told anew from as far back, as nobody knows what reached them.
 """
 
 from __future__ import annotations
@@ -57,14 +57,17 @@ class Newsroom:
         self._closed = False
 
     async def listen(self, since: datetime | None) -> AsyncIterator[Incident]:
-        """Yield every incident revised from now on, and before that those revised since a time, if one is given."""
+        """Yield every incident revised from now on, and before that those revised since a time, if one is given.
+
+        Some that were revised a little before that time come too.
+        """
         queue: asyncio.Queue[Incident | None] = asyncio.Queue(QUEUE)
         self._queues.add(queue)
         try:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._look())
             if since is not None:
-                for incident in await run_in_threadpool(self._revised, since):
+                for incident in await run_in_threadpool(self._revised, since - LOOK_BACK):
                     yield incident
             # Who is too slow for the queue is let go; a browser comes back and reads anew.
             while not self._closed and (incident := await queue.get()) is not None:  # type: ignore[assignment]

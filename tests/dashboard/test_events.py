@@ -78,6 +78,19 @@ def test_a_row_that_commits_late_is_told(server: str, admin: Any, world: World) 
         of(events, "booktok", revise(admin, "booktok", timedelta(seconds=20)))
 
 
+def test_who_comes_back_hears_of_a_row_that_committed_late(server: str, admin: Any, world: World) -> None:
+    seen = revise(admin, "sneakers", timedelta(minutes=5))
+    late = revise(admin, "booktok", timedelta(minutes=5, seconds=20))  # its transaction began before, and was not told
+    with listening(server, {"Last-Event-ID": seen.isoformat()}) as events:
+        newest = revise(admin, "ramen")
+        told = []
+        for event in events:
+            told.append((event["data"]["keyword"], datetime.fromisoformat(event["data"]["updated_at"])))
+            if told[-1] == ("ramen", newest):
+                break
+    assert ("booktok", late) in told
+
+
 def test_who_comes_back_hears_what_was_missed(server: str, admin: Any, world: World) -> None:
     missed = revise(admin, "sneakers", timedelta(minutes=5))
     before = (missed - timedelta(seconds=1)).isoformat()
