@@ -33,10 +33,11 @@ MOST_IN_DIGEST: Final = 500
 
 _ENQUEUE_LOCK: Final = 0x616C6572  # of advisory locks, which all programs of a database share
 
-_SILENCE = """
-    UPDATE alert_outbox o SET state = 'muted', finished_at = now() FROM alert_mutes m
-    WHERE o.state = 'pending' AND m.keyword = o.keyword AND (m.until IS NULL OR m.until > now())
-"""
+_MUTED = "EXISTS (SELECT FROM alert_mutes m WHERE m.keyword = o.keyword AND (m.until IS NULL OR m.until > now()))"
+
+_SILENCE = f"""
+    UPDATE alert_outbox o SET state = 'muted', finished_at = now() WHERE o.state = %(state)s AND {_MUTED}
+"""  # noqa: S608 - a text of our own
 
 _ADD = """
     INSERT INTO alert_outbox (incident_id, channel, event, stage, keyword, severity, incident, incident_at, state,
@@ -53,14 +54,16 @@ _REVISE = f"""
     WHERE {_UNTRIED}
 """  # noqa: S608 - a text of our own
 
-# A message waits for those before it of its incident, so that nobody hears of the end first.
-_DUE = """
+# A message waits for those before it of its incident, so that nobody hears of the end first. One that was put in, or made
+# due again, while its keyword was being muted is still pending until the next round: neither saw the other.
+_DUE = f"""
     channel = %(channel)s AND state = 'pending' AND due_at <= now() AND severity <> ALL(%(held)s)
     AND NOT EXISTS (
         SELECT FROM alert_outbox e
         WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id AND e.state = 'pending'
     )
-"""
+    AND NOT {_MUTED}
+"""  # noqa: S608 - a text of our own
 
 _BUNDLE = f"""
     WITH due AS (
@@ -80,7 +83,7 @@ _CLAIM = f"""
         ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     UPDATE alert_outbox o SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
-    FROM next WHERE o.state = 'pending' AND (o.id = next.id OR o.digest = next.digest)
+    FROM next WHERE o.state = 'pending' AND (o.id = next.id OR o.digest = next.digest) AND NOT {_MUTED}
     RETURNING o.id, o.message_id::text, o.event, o.incident, o.attempts, o.created_at, (
         SELECT coalesce(e.digest, e.message_id)::text FROM alert_outbox e
         WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.attempts > 0
@@ -210,9 +213,9 @@ def enqueue(connection: Any, channels: Collection[str], severities: Collection[s
     return len(changes)
 
 
-def silence(cursor: Any) -> None:
-    """Drop what is pending of muted keywords."""
-    cursor.execute(_SILENCE)
+def silence(cursor: Any, state: State = State.PENDING) -> None:
+    """Drop what is pending of muted keywords, or what was given up of them."""
+    cursor.execute(_SILENCE, {"state": state})
 
 
 def bundle(connection: Any, channel: str, held: Sequence[str], above: int) -> None:
@@ -309,8 +312,9 @@ def failed(connection: Any, message: Message | Digest, error: str, retry_seconds
 
 
 def retry_failed(connection: Any) -> int:
-    """Make every message that was given up due again; return how many."""
+    """Make every message that was given up due again, unless its keyword is muted now; return how many."""
     with connection, connection.cursor() as cursor:
+        silence(cursor, State.FAILED)
         # One attempt stays on the account: what was tried once must not change any more.
         cursor.execute(
             "UPDATE alert_outbox SET state = 'pending', attempts = 1, due_at = now(), finished_at = NULL "

@@ -130,7 +130,7 @@ def _marked(mark: str) -> set[int]:
 
 def home(settings: Settings) -> Path:
     """Return the folder of Airflow's database, logs, login and generated settings."""
-    return settings.stack_dir / "airflow"
+    return settings.place("airflow")
 
 
 def command(*arguments: str) -> list[str]:
@@ -154,6 +154,8 @@ def environment(settings: Settings) -> dict[str, str]:
     url = f"http://{settings.airflow}"
     # Airflow keeps the keys that it makes for itself in here, too.
     home(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not _key_file(settings).exists():
+        stack.claim(_own(settings), whole=True)
     return {
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -168,7 +170,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__EXPOSE_CONFIG": "False",
         # The key that Airflow makes by itself is shorter than its own signatures ask for.
-        "AIRFLOW__API_AUTH__JWT_SECRET": _kept(home(settings) / "jwt_secret", partial(secrets.token_hex, 64)),
+        "AIRFLOW__API_AUTH__JWT_SECRET": _kept(_key_file(settings), partial(secrets.token_hex, 64)),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "SPT_NOENV": "1",  # a program that sets its title spares its environment, by which orphans are recognised
         **settings.environment,
@@ -197,6 +199,15 @@ def password(settings: Settings) -> str:
     return passwords[USER]
 
 
+def _own(settings: Settings) -> Settings:
+    """Logs, process ids and the supervisor are apart from the stack's."""
+    return replace(settings, stack_dir=home(settings))
+
+
+def _key_file(settings: Settings) -> Path:
+    return home(settings) / "jwt_secret"
+
+
 def _password_file(settings: Settings) -> Path:
     return home(settings) / "passwords.json"
 
@@ -215,7 +226,7 @@ def _kept(file: Path, make: Callable[[], str]) -> str:
 
 def _serve(settings: Settings, unpause: bool, console: Console) -> None:
     """Start Airflow, say how to get in, and stay until something ends it."""
-    own = replace(settings, stack_dir=home(settings))  # logs, process ids and the supervisor are apart from the stack's
+    own = _own(settings)
     given = environment(settings)
     for folder in (own.run_dir, own.log_dir):
         folder.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ class Notes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._file = settings.stack_dir / "demo"
+        self._file = settings.place("demo")
 
     def read(self) -> Note:
         """Return what the last demo has noted; ``NOTHING`` if none has, or in a way that cannot be read."""
@@ -88,7 +88,7 @@ class Notes:
         self._write(note)
 
     def _write(self, note: Note) -> None:
-        partial = self._file.with_name("demo.partial")
+        partial = self._settings.place("demo.partial")
         partial.write_text(json.dumps(asdict(note), default=str) + "\n", encoding="utf-8")
         partial.rename(self._file)
 

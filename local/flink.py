@@ -143,9 +143,8 @@ def _class_path(beam_jars: Path) -> str:
 
 
 def _render(settings: Settings) -> Path:
-    checkpoints, savepoints, scratch = (
-        settings.stack_dir / name for name in ("checkpoints", "savepoints", "flink-tmp")
-    )
+    checkpoints, savepoints = settings.place("checkpoints"), settings.place("savepoints")
+    scratch = settings.place("flink-tmp")
     for folder in (checkpoints, savepoints, scratch):
         folder.mkdir(parents=True, exist_ok=True)
     conf = settings.run_dir / "flink"

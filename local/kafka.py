@@ -125,7 +125,7 @@ def _retain(admin: KafkaAdminClient, topic: str, size: str) -> list[str]:
 
 def _launch(settings: Settings, say: Say) -> Launch:
     jars = ensure(BROKER, say)
-    data = settings.stack_dir / "kafka"
+    data = settings.place("kafka")
     properties, logging = settings.run_dir / "kafka.properties", settings.run_dir / "kafka-log4j.properties"
     text = _PROPERTIES.format(broker=settings.kafka, controller=settings.kafka_controller, data=data)
     write_if_changed(properties, text)

@@ -284,18 +284,18 @@ def discard(settings: Settings) -> None:
 
 
 def _shared_data_folder(settings: Settings) -> Path:
-    return _shared_folder("pgdata", str(settings.stack_dir / "postgres"))
+    return _shared_folder("pgdata", str(settings.place("postgres")))
 
 
 def _found_data(settings: Settings) -> Path:
     """Where the data of a cluster that has been made lie."""
     shared = _shared_data_folder(settings)
-    return shared if os.path.exists(shared) else settings.stack_dir / "postgres"  # noqa: PTH110 - False where it is closed
+    return shared if os.path.exists(shared) else settings.place("postgres")  # noqa: PTH110 - False where it is closed
 
 
 def _data_folder(settings: Settings, user: str | None) -> Path:
     """Where the data lie: below STACK_DIR unless the server's user cannot reach that."""
-    data, shared = settings.stack_dir / "postgres", _shared_data_folder(settings)
+    data, shared = settings.place("postgres"), _shared_data_folder(settings)
     for candidate in (data, shared):
         if candidate == shared:
             _own(candidate, user)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -31,6 +32,23 @@ S3_ENDPOINT = "AWS_ENDPOINT_URL_S3"
 _PLACEHOLDER = "<random>"
 _LOOPBACK = ("127.0.0.1", "localhost")
 _EVERY = ("0.0.0.0", "[::]", "::")  # noqa: S104 - to be recognised
+
+Place = Literal[
+    "logs",
+    "postgres",
+    "kafka",
+    "s3",
+    "checkpoints",
+    "savepoints",
+    "flink-tmp",
+    "demo",
+    "demo.partial",
+    "dashboard",
+    "airflow",
+    "run",
+]
+PLACES: tuple[Place, ...] = get_args(Place)
+"""All that the stack keeps in STACK_DIR. `make clean` removes these and nothing else, ``run`` last: it marks a stack."""
 
 
 class StackError(Exception):
@@ -96,15 +114,19 @@ class Settings:
     airflow: Address
     dashboard: Address
 
+    def place(self, name: Place) -> Path:
+        """Return where something of the stack lies."""
+        return self.stack_dir / name
+
     @property
     def run_dir(self) -> Path:
         """Generated settings, sockets and process ids."""
-        return self.stack_dir / "run"
+        return self.place("run")
 
     @property
     def log_dir(self) -> Path:
         """One log (or two, for Flink) per part."""
-        return self.stack_dir / "logs"
+        return self.place("logs")
 
     @property
     def worker_path(self) -> str:

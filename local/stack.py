@@ -9,17 +9,18 @@ import shutil
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local import flink, kafka, postgres, storage
 from local.part import NotReadyError, Part, Say
 from local.ports import free_ports
-from local.settings import S3_ENDPOINT, S3_KEYS, SECRETS, Settings, StackError
+from local.settings import PLACES, S3_ENDPOINT, S3_KEYS, SECRETS, Place, Settings, StackError
 from local.supervisor import Process, Supervisor
 
 _TAIL = 20  # lines of a crashed part's log
+_STACKS: tuple[Place, ...] = ("airflow", "dashboard")  # have ``run`` and ``logs`` of their own
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,37 @@ def up(settings: Settings, say: Say = _unheard, only: Collection[str] | None = N
     Raises:
         StackError: a port is taken, a part crashed or did not become healthy in time.
     """
-    for folder in (settings.run_dir, settings.log_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-    settings.run_dir.chmod(0o700)
+    claim(settings)
     with only_one(settings):
         environment = {**settings.environment, **storage.server_environment(settings)}
         parts = [part for part in describe(settings) if only is None or part.name in only]
         start(settings, parts, environment, say)
         provision(settings, say, only)
+
+
+def claim(settings: Settings, *, whole: bool = False) -> None:
+    """Make STACK_DIR a stack's, with the folders that every start needs.
+
+    Args:
+        settings: of the stack.
+        whole: take the folder as such; else only the places in it that are the stack's.
+
+    Raises:
+        StackError: somebody else has something there, which the stack would overwrite and `make clean` delete.
+    """
+    folder = settings.stack_dir
+    if not _is_claimed(settings) and folder.exists():
+        names = [entry.name for entry in folder.iterdir()] if whole else [n for n in PLACES if n not in _STACKS]
+        if taken := [name for name in names if _holds_something(folder / name)]:
+            message = (
+                f"{folder} is not a stack's, and has {', '.join(sorted(taken))} already: "
+                "choose another folder with STACK_DIR in .env"
+            )
+            raise StackError(message)
+    for made in (settings.run_dir, settings.log_dir):
+        made.mkdir(parents=True, exist_ok=True)
+    settings.run_dir.chmod(0o700)
+    _lock(settings).touch()
 
 
 def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, str], say: Say) -> None:
@@ -109,9 +133,18 @@ def down(settings: Settings) -> bool:
 
 
 def discard(settings: Settings) -> None:
-    """Delete all that a stack which is down has stored, wherever it lies."""
-    shutil.rmtree(settings.stack_dir, ignore_errors=True)
+    """Delete what a stack that is down has stored, wherever it lies; what others have put beside it stays."""
     postgres.discard(settings)
+    airflow, dashboard = (replace(settings, stack_dir=settings.place(name)) for name in _STACKS)
+    if _is_claimed(airflow):  # whole: what Airflow keeps beside its database is not for us to list
+        _remove(airflow.stack_dir)
+    for one in (dashboard, settings):
+        if _is_claimed(one):
+            for name in PLACES:
+                if name not in _STACKS:
+                    _remove(one.place(name))
+        with suppress(OSError):  # not empty, or not there
+            one.stack_dir.rmdir()
 
 
 def free_port_environment(stack_dir: Path) -> dict[str, str]:
@@ -223,10 +256,29 @@ def _require_free_ports(parts: Sequence[Part]) -> None:
                     raise StackError(message) from None
 
 
+def _lock(settings: Settings) -> Path:
+    return settings.run_dir / "lock"
+
+
+def _is_claimed(settings: Settings) -> bool:
+    return _lock(settings).is_file()
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """Keep two `up` or `down` of the same stack from working at the same time."""
-    with (settings.run_dir / "lock").open("w") as lock:
+    with _lock(settings).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -68,7 +68,7 @@ def create_bucket(settings: Settings) -> bool:
 
 
 def _launch(settings: Settings, address: Address) -> Launch:
-    data = settings.stack_dir / "s3"
+    data = settings.place("s3")
     data.mkdir(parents=True, exist_ok=True)
     listen = ["--host", address.host, "--port", str(address.port)]
     return Launch([python(), "-m", "nanio", "serve", *listen, "--data-dir", str(data), "--no-access-log"])

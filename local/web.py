@@ -17,8 +17,7 @@ def up(settings: Settings, say: Say) -> str:
         StackError: its port is taken, or it did not come up.
     """
     own = _own(settings)
-    for folder in (own.run_dir, own.log_dir):
-        folder.mkdir(parents=True, exist_ok=True)
+    stack.claim(own)
     with stack.only_one(own):
         stack.start(own, [_part(settings)], settings.environment, say)
     return f"http://{settings.dashboard}/"
@@ -30,7 +29,7 @@ def down(settings: Settings) -> bool:
 
 
 def _own(settings: Settings) -> Settings:
-    return replace(settings, stack_dir=settings.stack_dir / "dashboard")
+    return replace(settings, stack_dir=settings.place("dashboard"))
 
 
 def _part(settings: Settings) -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def own_stack() -> Iterator[Settings]:
     finally:
         stack.down(settings)
         stack.discard(settings)
+        shutil.rmtree(folder, ignore_errors=True)  # what the runs have put beside the stack
 
 
 @contextmanager

@@ -265,6 +265,49 @@ def test_a_mute_ends_by_itself(database: Database, connection: Any) -> None:
     assert claimed(connection).incident.keyword == "dance"
 
 
+def test_what_was_given_up_and_is_muted_since_is_not_tried_again(database: Database, connection: Any) -> None:
+    database.incident("dance")
+    database.incident("ramen")
+    enqueue(connection)
+    for _ in range(2):
+        outbox.failed(connection, claimed(connection), "HTTP 410", None)
+    outbox.mute(connection, "dance", None, None)
+    assert outbox.retry_failed(connection) == 1
+    assert [row[2] for row in database.messages() if row[0] == "webhook"] == ["muted", "pending"]
+    assert claimed(connection).incident.keyword == "ramen"
+    assert claim(connection) is None
+
+
+def test_a_mute_while_messages_are_put_in_silences_them_at_once(
+    database: Database, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.incident()
+    other = database.connect()
+    real = outbox._apply
+
+    def mute_first(*arguments: Any) -> None:
+        outbox.mute(other, "dance", None, None)  # it cannot see what is not committed
+        real(*arguments)
+
+    monkeypatch.setattr(outbox, "_apply", mute_first)
+    assert enqueue(connection) == 2
+    other.close()
+    assert claim(connection) is None
+    outbox.bundle(connection, "webhook", (), above=0)
+    assert claim(connection) is None
+    monkeypatch.undo()
+    enqueue(connection)
+    assert {state for _, _, state, _ in database.messages()} == {"muted"}
+
+
+def test_a_mute_while_a_digest_is_made_due_again_takes_its_own_out(database: Database, connection: Any) -> None:
+    flood(database, connection, 4)
+    outbox.failed(connection, claimed_digest(connection), "HTTP 410", None)
+    outbox.retry_failed(connection)
+    database.run("INSERT INTO alert_mutes (keyword) VALUES ('keyword2')")  # it did not see what was not committed
+    assert told(claimed_digest(connection)) == ["keyword3", "keyword1", "keyword0"]
+
+
 def test_what_few_are_due_is_told_one_by_one(database: Database, connection: Any) -> None:
     flood(database, connection, 2)
     assert [claimed(connection).incident.keyword for _ in range(2)] == ["keyword0", "keyword1"]

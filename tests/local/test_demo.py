@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
@@ -117,7 +118,7 @@ class Stack:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.records = 0
         self.emptied = 0
-        self.settings: Any = type("Stack", (), {"stack_dir": folder})()
+        self.settings: Any = SimpleNamespace(place=lambda name: folder / name)
         monkeypatch.setattr(demo_data, "_records", lambda _: self.records)
         monkeypatch.setattr(demo, "strangers", self._strangers)
         monkeypatch.setattr(reset, "cancel_jobs", lambda *_: None)

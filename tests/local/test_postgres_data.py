@@ -34,6 +34,7 @@ def closed(tmp_path: Path, shared: Path) -> Settings:
 
 
 def test_data_of_a_closed_folder_lie_elsewhere_and_go_with_the_stack(closed: Settings, shared: Path) -> None:
+    stack.claim(closed)
     user = postgres._server_user()
     assert user is not None
     data = postgres._data_folder(closed, user)
