@@ -9,10 +9,11 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from dashboard.database import Database, existing_tables
+from dashboard.database import Database, Row, existing_tables
 from dashboard.expectations import IN_FORCE
 from dashboard.kafka import ConsumerLag, Meter
 from dashboard.problems import documented
+from dashboard.series import Span, span_of
 from dashboard.services import Reader
 from detection.counts import WINDOW_SECONDS
 
@@ -29,8 +30,14 @@ STALE_AFTER = timedelta(hours=36)
 """Time since the end of their history from which baselines count as old: the day that the next batch takes in, and half a
 day for it."""
 DEAD_LETTER_DAYS = 7
-SHOWN_WINDOWS = 96
+SHOWN_TIME = timedelta(days=1)
 SHOWN_DAYS = 14
+
+# The batch writes every window of its days, with pane 3, whether there were posts or a stream or not. What the stream had
+# counted in a window that it had closed is in `streamed` since.
+_CLOSED = "(pane IN (1, 2) OR streamed IS NOT NULL)"
+_WRITTEN = f"(pane = 0 OR {_CLOSED})"
+_WINDOWS = "SELECT window_start, coalesce(streamed, posts) AS posts FROM window_totals"
 
 Level = Literal["ok", "warning", "down"]
 
@@ -44,14 +51,18 @@ class Finding(BaseModel):
 
 
 class Stream(BaseModel):
-    """What the stream has written; times in UTC."""
+    """What the stream has written, whatever the batch has of the same time; times in UTC."""
 
     last_window_start: datetime | None
     last_window_posts: int | None
     last_closed_window_start: datetime | None
     lag_seconds: float | None = Field(description="Now less the end of the newest window, 0 while it is open.")
     watermark_delay_seconds: float | None = Field(description="Now less the end of the newest window that has closed.")
-    windows: list[tuple[datetime, int]] = Field(description="Start and posts of the newest windows, oldest first.")
+    windows: list[tuple[datetime, int | None]] = Field(
+        description="Start and posts of each window of 24 hours, oldest first; null where the stream has written none. They "
+        "are those up to the newest window; up to now where it ended more than 20 minutes, but less than 24 hours ago. Empty "
+        "before the first."
+    )
 
 
 class DeadLetters(BaseModel):
@@ -115,7 +126,11 @@ class Health(BaseModel):
                         "last_closed_window_start": "2026-03-01T18:30:00Z",
                         "lag_seconds": 0,
                         "watermark_delay_seconds": 120,
-                        "windows": [["2026-03-01T18:45:00Z", 2_412]],
+                        "windows": [
+                            ["2026-03-01T18:15:00Z", None],
+                            ["2026-03-01T18:30:00Z", 18_204],
+                            ["2026-03-01T18:45:00Z", 2_412],
+                        ],
                     },
                     "consumer": None,
                     "dead_letters": [
@@ -178,14 +193,9 @@ def get_health(reader: Reader, meter: Meter) -> Health:
 
 
 def _stream(reader: Database, now: datetime) -> Stream:
-    rows = reader.rows(
-        "SELECT window_start, posts, pane FROM window_totals ORDER BY window_start DESC LIMIT %(n)s",
-        {"n": SHOWN_WINDOWS},
-    )
-    newest = rows[0] if rows else None
-    closed = next((row for row in rows if row["pane"] > 0), None)
+    newest, closed = _newest(reader, _WRITTEN), _newest(reader, _CLOSED)
 
-    def delay(row: Any) -> float | None:
+    def delay(row: Row | None) -> float | None:
         return max((now - row["window_start"] - WINDOW).total_seconds(), 0.0) if row else None
 
     return Stream(
@@ -194,8 +204,28 @@ def _stream(reader: Database, now: datetime) -> Stream:
         last_closed_window_start=closed["window_start"] if closed else None,
         lag_seconds=delay(newest),
         watermark_delay_seconds=delay(closed),
-        windows=[(row["window_start"], row["posts"]) for row in reversed(rows)],
+        windows=_windows(reader, _shown(newest["window_start"], now)) if newest else [],
     )
+
+
+def _newest(reader: Database, which: str) -> Row | None:
+    return reader.row(f"{_WINDOWS} WHERE {which} ORDER BY window_start DESC LIMIT 1")
+
+
+def _windows(reader: Database, span: Span) -> list[tuple[datetime, int | None]]:
+    rows = reader.rows(
+        f"{_WINDOWS} WHERE {_WRITTEN} AND window_start >= %(start)s AND window_start < %(end)s", span._asdict()
+    )
+    posts = {row["window_start"]: row["posts"] for row in rows}
+    return [(start, posts.get(start)) for start in span.windows]
+
+
+def _shown(newest: datetime, now: datetime) -> Span:
+    """Return the 24 hours up to the newest window; up to now where the stream is behind, so that this is seen."""
+    end = newest + WINDOW
+    if LATE_AFTER < now - end < SHOWN_TIME:
+        end = span_of(now, now).end
+    return Span(end - SHOWN_TIME, end)
 
 
 def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
@@ -207,7 +237,7 @@ def _stream_findings(stream: Stream, now: datetime) -> list[Finding]:
         advice = "See whether the job runs (Flink's web UI, `make status`) and whether posts arrive (`python -m feed.produce`)."
         return [Finding(level="warning", what=what, advice=advice)]
     closed = stream.last_closed_window_start
-    waiting = [start for start, _ in stream.windows if closed is None or start > closed]
+    waiting = [start for start, posts in stream.windows if posts is not None and (closed is None or start > closed)]
     overdue = now - (waiting[0] + WINDOW) if waiting else timedelta(0)
     if overdue > STUCK_AFTER:
         # Early results of open windows go on meanwhile, so nothing else shows it.

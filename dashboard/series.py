@@ -264,7 +264,7 @@ def resolve_keyword(
 
 
 def newest_window(reader: Database) -> datetime | None:
-    """Return the start of the newest window that the stream has seen."""
+    """Return the start of the newest window of which there are counts, the stream's or the batch's."""
     row = reader.row("SELECT max(window_start) AS newest FROM window_totals")
     newest: datetime | None = row["newest"] if row else None
     return newest

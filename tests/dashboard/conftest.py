@@ -53,6 +53,20 @@ def world(admin: Any) -> generated.World:
     return generated.fill(admin)
 
 
+@pytest.fixture
+def totals(admin: Any, world: generated.World) -> Iterator[Callable[..., None]]:
+    """Change ``window_totals`` by a statement; it is as before afterwards."""
+    with admin, admin.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE totals_before AS TABLE window_totals")
+
+    def change(statement: str, *values: Any) -> None:
+        with admin, admin.cursor() as cursor:
+            cursor.execute(statement, values)
+
+    yield change
+    change("DELETE FROM window_totals; INSERT INTO window_totals TABLE totals_before; DROP TABLE totals_before")
+
+
 @pytest.fixture(scope="session")
 def config(postgres: Settings) -> Config:
     """Settings of a dashboard on loopback with a token; Flink is away."""

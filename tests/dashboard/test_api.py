@@ -467,6 +467,73 @@ def test_a_watermark_that_stands_still_is_a_finding_although_windows_arrive(
     assert re.fullmatch(r"A window that ended 8 hours ago has not closed, .*", finding["what"])
 
 
+# As the batch leaves a day: every window has its posts, and of those that the stream had closed what it had counted.
+COMPLETED = """
+    UPDATE window_totals SET pane = 3, streamed = CASE WHEN window_start <= %s THEN posts - 1 END WHERE window_start <= %s
+"""
+
+
+def test_windows_of_the_batch_do_not_hide_that_the_stream_is_dead(
+    client: TestClient, totals: Callable[..., None], world: World
+) -> None:
+    died = world.newest - timedelta(hours=30)
+    totals(COMPLETED, died, world.newest)
+    found = get(client, "/health")
+    stream = found["stream"]
+    assert datetime.fromisoformat(stream["last_window_start"]) == died
+    assert datetime.fromisoformat(stream["last_closed_window_start"]) == died
+    assert stream["lag_seconds"] == stream["watermark_delay_seconds"] >= 29.75 * 3600
+    start, posts = stream["windows"][-1]
+    assert (datetime.fromisoformat(start), posts) == (died, stream["last_window_posts"])
+    assert found["level"] == "warning"
+    assert re.fullmatch(r"The newest window ended (29|30) hours ago\.", found["findings"][0]["what"])
+
+
+def test_a_system_of_the_batch_alone_has_no_stream(
+    client: TestClient, totals: Callable[..., None], world: World
+) -> None:
+    totals(COMPLETED, world.newest - timedelta(days=900), world.newest)
+    found = get(client, "/health")
+    assert (found["level"], found["stream"]["lag_seconds"], found["stream"]["windows"]) == ("down", None, [])
+
+
+def test_a_watermark_that_has_stood_still_for_days_has_its_delay(
+    client: TestClient, totals: Callable[..., None], world: World
+) -> None:
+    closed = world.newest - timedelta(hours=50)
+    totals("UPDATE window_totals SET pane = 0 WHERE window_start > %s", closed)
+    stream = get(client, "/health")["stream"]
+    assert datetime.fromisoformat(stream["last_closed_window_start"]) == closed
+    assert stream["watermark_delay_seconds"] >= 49.75 * 3600
+
+
+def test_windows_are_every_step_of_a_day_and_a_gap_has_no_figures(
+    client: TestClient, totals: Callable[..., None], world: World
+) -> None:
+    begun, over = world.newest - timedelta(hours=9), world.newest - timedelta(hours=3)
+    totals("DELETE FROM window_totals WHERE window_start >= %s AND window_start < %s", begun, over)
+    windows = [(datetime.fromisoformat(start), posts) for start, posts in get(client, "/health")["stream"]["windows"]]
+    assert [start for start, _ in windows] == [world.newest - i * timedelta(minutes=15) for i in reversed(range(96))]
+    assert {start for start, posts in windows if posts is None} == {
+        begun + i * timedelta(minutes=15) for i in range(24)
+    }
+
+
+@pytest.mark.parametrize(
+    ("ago", "end"),
+    [
+        pytest.param(timedelta(minutes=19), timedelta(minutes=19), id="no early results"),
+        pytest.param(timedelta(hours=5, minutes=4), timedelta(minutes=-11), id="dead since five hours"),
+        pytest.param(timedelta(days=3), timedelta(days=3), id="dead since three days"),
+    ],
+)
+def test_the_windows_of_a_stream_that_is_behind_go_on_to_now(ago: timedelta, end: timedelta) -> None:
+    """``ago`` is since the end of the newest window, ``end`` since that of the span."""
+    now = datetime(2026, 3, 2, 9, 4, tzinfo=UTC)
+    span = health._shown(now - ago - health.WINDOW, now)
+    assert (now - span.end, span.end - span.start) == (end, timedelta(days=1))
+
+
 @pytest.mark.parametrize(
     ("panes", "stuck"),
     [
@@ -487,7 +554,7 @@ def test_a_window_has_a_quarter_of_an_hour_to_close(panes: dict[int, int], stuck
         last_closed_window_start=now - min(closed) * timedelta(minutes=15) if closed else None,
         lag_seconds=0,
         watermark_delay_seconds=None,
-        windows=[(now - ago * timedelta(minutes=15), 9) for ago in sorted(panes, reverse=True)],
+        windows=[(now - ago * timedelta(minutes=15), 9 if ago in panes else None) for ago in range(95, -1, -1)],
     )
     assert bool(health._stream_findings(stream, now)) == stuck
 

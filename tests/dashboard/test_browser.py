@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 import uvicorn
@@ -810,6 +811,42 @@ def test_the_pipeline_says_what_its_lag_is(open_page: Open) -> None:
     tile.get_by_text("~12.3K").wait_for()
     tile.get_by_text("posts, when last fetched").wait_for()
     page.get_by_text("Kafka lag: Its own estimate.").wait_for()
+
+
+def test_an_outage_is_a_gap_in_the_chart_of_the_pipeline(
+    open_page: Open, totals: Callable[..., None], world: World
+) -> None:
+    begun, over, alone = (world.newest - timedelta(hours=hours) for hours in (9, 3, 5))
+    totals(
+        "DELETE FROM window_totals WHERE window_start >= %s AND window_start < %s AND window_start <> %s",
+        begun, over, alone,
+    )  # fmt: skip
+    page = open_page("/pipeline")
+    page.get_by_text("Whole platform, last 24 hours").wait_for()
+    chart = page.get_by_role("slider")
+    until(page, "document.querySelector('.chart .line')")
+    # Each run of windows has a beginning of its own; the one that stands alone is seen too.
+    path = page.locator(".chart .line").get_attribute("d")
+    assert path.count("M") == 3
+    assert re.search(r"M[\d.]+ [\d.]+m-1 0h2M", path)
+    screenshot(page, "outage-light")
+    chart.focus()
+    page.keyboard.press("Home")
+    for _ in range(95 - 36):
+        page.keyboard.press("ArrowRight")
+    local = begun.astimezone(ZoneInfo("Europe/Berlin"))
+    assert re.search(rf"{local:%H:%M}: not counted", chart.get_attribute("aria-valuetext"))
+
+
+def test_the_chart_of_a_stream_that_is_long_dead_says_of_when_it_is(
+    open_page: Open, totals: Callable[..., None], world: World
+) -> None:
+    died = world.newest - timedelta(days=3)
+    totals("DELETE FROM window_totals WHERE window_start > %s", died)
+    page = open_page("/pipeline")
+    said = page.locator(".panel-head", has_text="24 hours up to").locator("time")
+    assert datetime.fromisoformat(said.get_attribute("datetime")) == died + WINDOW
+    assert page.get_by_text("last 24 hours").count() == 0
 
 
 def test_an_error_says_what_to_do_and_can_be_tried_again(open_page: Open) -> None:

@@ -3,18 +3,15 @@
 import { h, s } from "./dom.js";
 import { about, clockText, count, dayText, DAY, fullText, HOUR, ratio } from "./format.js";
 
-/** Path through points, broken where a value is missing. */
+/** Path through points, broken where a value is missing; one without neighbours is a dash, else it would not be seen. */
 function line(values, x, y) {
-  let path = "";
-  let pen = "M";
-  values.forEach((value, i) => {
-    if (value === null) pen = "M";
-    else {
-      path += `${pen}${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
-      pen = "L";
-    }
-  });
-  return path;
+  const missing = (i) => (values[i] ?? null) === null;
+  return values.map((value, i) => {
+    if (value === null) return "";
+    const place = `${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
+    if (!missing(i - 1)) return `L${place}`;
+    return missing(i + 1) ? `M${place}m-1 0h2` : `M${place}`;
+  }).join("");
 }
 
 /** Areas between two lines, one for each run of points that has both. */
@@ -78,7 +75,7 @@ function timeTicks(from, to, room) {
 /** The window at which somebody left the chart in an element, for the chart that takes its place; null for the newest. */
 export const standing = (element) => element.querySelector(".chart")?.dataset.at ?? null;
 
-/** The large chart: pointer or arrow keys walk through its windows. `points` as the API gives them. */
+/** The large chart: pointer or arrow keys walk through its windows. `points` as the API gives them, none left out. */
 export function seriesChart(points, { keyword, highlight = null, height = 300, at: stood = null }) {
   const frame = h("div", {
     class: "chart", tabindex: "0", role: "slider", "aria-label": `${keyword}: mentions by window. Arrow keys walk through the windows.`,

@@ -7,6 +7,7 @@ import { bytes, compact, count, dateText, DAY, duration, percent, REASONS, secon
 import { badge, empty, heading, load, panel, table, tile } from "./parts.js";
 
 const REFRESH = 10_000;
+const WINDOW = 900_000;
 const PACE = 60_000; // what throughput is the mean of: Flink renews its counters every ten seconds only
 const BASES = { committed: "posts not worked through", estimated: "posts, when last fetched", unknown: "see below" };
 
@@ -35,17 +36,17 @@ export async function show(main, { signal }) {
         throw problem;
       });
       const { stream, baselines } = health;
-      const news = JSON.stringify(health.findings);
-      if (news !== told) { // said again and again it would be read out again and again
-        told = news;
+      const found = JSON.stringify(health.findings);
+      if (found !== told) { // said again and again it would be read out again and again
+        told = found;
         replace(findings, health.findings.map((finding) => h("div", { class: "finding", "data-level": finding.level, role: "status" }, icon("warning"), h("div", {}, h("b", {}, finding.what), h("p", {}, prose(finding.advice))))),
           health.findings.length === 0 && h("div", { class: "finding", "data-level": "ok", role: "status" }, icon("ok"), h("b", {}, "All is well.")));
       }
-      const newest = stream.windows.map(String).join();
-      if (newest !== drawn) {
-        drawn = newest;
-        renew(posts, panel("Posts per 15 minutes", "Whole platform, last 24 hours", stream.windows.length
-          ? seriesChart(stream.windows.map(([window_start, mentions], i) => ({ window_start, mentions, expected: null, lower: null, upper: null, open: i === stream.windows.length - 1 && window_start !== stream.last_closed_window_start, outlier: null })), { keyword: "All posts", height: 180, at: standing(posts) })
+      const news = JSON.stringify([stream.windows, stream.last_closed_window_start]);
+      if (news !== drawn) {
+        drawn = news;
+        renew(posts, panel("Posts per 15 minutes", ["Whole platform, ", ...shownTime(stream)], stream.windows.length
+          ? seriesChart(points(stream), { keyword: "All posts", height: 180, at: standing(posts) })
           : empty("No windows yet", "Send posts with feed.produce, and start the stream.")));
       }
       renew(rest, h("div", { class: "two tables" }, deadLetters(health.dead_letters), batch(health)));
@@ -104,6 +105,19 @@ export async function show(main, { signal }) {
   const measured = get("/kafka", {}, signal).catch(() => null); // its trouble is in its answer; what is left is the server's
   await Promise.all([drawHealth(false), drawFlink(false).then(() => drawHealth(true)), measured.then(() => drawHealth(true))]);
 }
+
+/** The stream's windows as points of a chart. */
+function points({ windows, last_closed_window_start: closed }) {
+  return windows.map(([window_start, posts]) => ({
+    window_start, mentions: posts, expected: null, lower: null, upper: null, outlier: null,
+    open: posts !== null && (closed === null || new Date(window_start) > new Date(closed)),
+  }));
+}
+
+/** Of which time the windows are: of a stream that is long dead they are not the last ones. */
+const shownTime = ({ windows, lag_seconds: lag }) => (lag === null || lag * 1000 < DAY
+  ? ["last 24 hours"]
+  : ["24 hours up to ", time(+new Date(windows.at(-1)[0]) + WINDOW)]);
 
 /** Flink joins the names of the transforms that it runs as one. */
 const stepName = (name) => name.match(/\{([^{}]*)\}$/)?.[1] ?? name.replace(/^Source: /, "");
