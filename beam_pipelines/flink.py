@@ -232,6 +232,11 @@ class Cluster:
             time.sleep(0.3)
         return str(answer["operation"]["location"])
 
+    def newest_checkpoint(self, job_id: str) -> str:
+        """Return the address of a job's newest checkpoint, for ``--savepoint_path``; empty if there is none."""
+        latest = self.get(f"/jobs/{quote(job_id)}/checkpoints")["latest"]["completed"]
+        return str(latest["external_path"]) if latest else ""
+
     def newest_fault(self, job_id: str) -> str:
         """Return what went wrong last in a job, in one line; empty if nothing did."""
         history = self.get(f"/jobs/{quote(job_id)}/exceptions").get("exceptionHistory", {}).get("entries", [])

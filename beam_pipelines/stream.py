@@ -53,6 +53,8 @@ _JOB_NAME = "tiktok-stream"
 
 # The stream comes back from any number of faults; the cluster's own setting is for batches.
 _ENDLESS = {"number_of_execution_retries": 2**31 - 1, "execution_retry_delay": 2_000}  # ms
+# Flink deletes the checkpoints of a job that it cancels, or that ends with its job manager, unless it is told to keep them.
+_RESUMABLE = ("--externalized_checkpoints_enabled", "--retain_externalized_checkpoints_on_cancellation")
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def run(argv: Sequence[str], build_on_flink: Build = build) -> int:
 
 
 def _flink_arguments(argv: Sequence[str], config: StreamConfig) -> list[str]:
+    argv = [*argv, *(flag for flag in _RESUMABLE if flag not in argv)]
     if config.source != "kafkaio":
         return flink.with_defaults(argv, _JOB_NAME, **_ENDLESS)
     asked = flink.option(argv, "max_bundle_size")
@@ -242,6 +245,8 @@ def _follow(cluster: flink.Cluster, job_id: str, name: str) -> int:
     except KeyboardInterrupt:
         print(f"cancelling {name} …", file=sys.stderr, flush=True)
         cluster.cancel(job_id)
+        if address := cluster.newest_checkpoint(job_id):
+            print(f"with --savepoint_path={address} it goes on where it was", file=sys.stderr, flush=True)
         raise
     if state == "FAILED":
         msg = f"the job {name} failed: {cluster.newest_fault(job_id)}"

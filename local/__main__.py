@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Column, Table
 
-from local import jars, stack, web
+from local import airflow, flink, jars, stack, web
 from local import settings as configuration
 from local.settings import Settings, StackError
 
@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add = commands.add_parser("up", help="start what does not run, wait until all is well; safe to repeat")
     add.set_defaults(run=_up)
-    add = commands.add_parser("down", help="stop this stack's processes; data stay")
+    add = commands.add_parser(
+        "down", help="stop this stack's processes; data stay, and what a running stream goes on from"
+    )
     add.set_defaults(run=_down)
     add = commands.add_parser(
         "status", help="show each part's state, address and health; exit code 1 unless all is well"
@@ -92,10 +94,16 @@ def _provision(settings: Settings, _: argparse.Namespace, console: Console) -> i
 
 
 def _down(settings: Settings, _: argparse.Namespace, console: Console) -> int:
+    jobs = flink.running(settings)
     with console.status("stopping …"):
-        stopped = web.down(settings)
+        stopped = airflow.down(settings)  # first: it may refuse
+        stopped = web.down(settings) or stopped
         stopped = stack.down(settings) or stopped
     console.print("stopped" if stopped else "nothing was running")
+    for job in jobs:
+        if address := job.newest_checkpoint():
+            told = f"{job.name} ended with Flink; submitted with --savepoint_path={address} it goes on where it was"
+            console.print(told, markup=False, soft_wrap=True)
     return 0
 
 

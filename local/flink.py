@@ -9,8 +9,10 @@ import os
 import subprocess
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 from urllib.error import URLError
 
 from local.jars import JOB_SERVER, ensure
@@ -188,7 +190,36 @@ def _resources(conf: Path, class_path: str, tool: str) -> tuple[list[str], list[
     return jvm, dynamic
 
 
-def _get(settings: Settings, path: str) -> dict[str, int | str]:
+@dataclass(frozen=True)
+class Running:
+    """A job that runs.
+
+    Attributes:
+        name: its name.
+        checkpoints: the folder of its checkpoints.
+    """
+
+    name: str
+    checkpoints: Path
+
+    def newest_checkpoint(self) -> str:
+        """Return the address of the newest complete checkpoint, for ``--savepoint_path``; empty if there is none."""
+        complete = [found.parent for found in self.checkpoints.glob("chk-*/_metadata")]
+        newest = max(complete, key=lambda folder: int(folder.name.removeprefix("chk-")), default=None)
+        return newest.as_uri() if newest else ""
+
+
+def running(settings: Settings) -> list[Running]:
+    """Return the cluster's jobs that run; none if it does not answer."""
+    try:
+        jobs = _get(settings, "/jobs/overview")["jobs"]
+    except NotReadyError:
+        return []
+    folder = settings.stack_dir / "checkpoints"
+    return [Running(job["name"], folder / job["jid"]) for job in jobs if job["state"] in {"RUNNING", "RESTARTING"}]
+
+
+def _get(settings: Settings, path: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(f"http://{settings.flink}{path}", timeout=3) as response:
             answer = json.load(response)

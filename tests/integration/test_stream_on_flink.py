@@ -30,8 +30,9 @@ from feed.delivery import Config as DeliveryConfig
 from feed.produce import produce
 from feed.simulation import Config, Simulation
 from feed.topic import TopicConfig
-from local import accounting, evidence, reset
+from local import accounting, evidence, flink, reset
 from local.settings import ROOT, Settings
+from local.stack import health
 from transforms import lake
 from transforms.baselines import load_baselines, newest_version
 
@@ -190,6 +191,20 @@ def _stop_and_resume(stack: Settings, submit: Submit) -> None:
     submit(f"--savepoint_path={savepoint}")
 
 
+def _end_job_manager(stack: Settings, submit: Submit) -> None:
+    """Flink ends as by `make down`, and the job with it; another goes on from its last checkpoint."""
+    (job,) = flink.running(stack)
+    _until(lambda: bool(job.newest_checkpoint()), "a checkpoint")
+    manager = _process(stack, "StandaloneSession")
+    manager.terminate()
+    manager.wait(60)
+    checkpoint = job.newest_checkpoint()
+    assert checkpoint, "Flink took the checkpoints with it"
+    _until(lambda: all(report.well for report in health(stack)), "Flink to come back")
+    assert flink.running(stack) == []
+    submit(f"--savepoint_path={checkpoint}")
+
+
 FAULTS = (_kill_task_manager, _kill_python_worker, _restart_broker, _kill_postgres_and_s3, _stop_and_resume)
 
 
@@ -198,6 +213,7 @@ FAULTS = (_kill_task_manager, _kill_python_worker, _restart_broker, _kill_postgr
     [
         (ThresholdDetector(), _kill_nothing, SOURCES[0]),
         *((KeywordDetector(), fault, source) for fault in FAULTS for source in SOURCES),
+        (KeywordDetector(), _end_job_manager, SOURCES[0]),
     ],
 )
 def test_every_post_is_accounted_for(
