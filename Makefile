@@ -105,6 +105,6 @@ bench-peers: setup ## Measure counting beside Flink SQL and Spark (430 MB of jar
 	$(RUN) -m benchmarks.throughput --peers --json build/peers.json
 
 .PHONY: clean
-clean: down ## Stop the stack and remove everything that was built or stored
-	@test ! -e $(READY) || $(RUN) -c "from local import settings, stack; stack.discard(settings.load(bare=True))"
+clean: ## Stop the stack and remove everything that was built or stored
+	@test ! -e $(READY) || $(RUN) -m local.clean
 	rm -rf build

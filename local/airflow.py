@@ -133,6 +133,19 @@ def home(settings: Settings) -> Path:
     return settings.place("airflow")
 
 
+def down(settings: Settings) -> bool:
+    """Stop what a session that was killed left behind; tell if anything ran.
+
+    Raises:
+        BusyError: Airflow runs in a terminal.
+    """
+    try:
+        return stack.down(_own(settings))
+    except stack.BusyError as error:
+        message = "Airflow runs in a terminal (`make airflow`): Ctrl-C there stops it"
+        raise stack.BusyError(message, error.holder) from None
+
+
 def command(*arguments: str) -> list[str]:
     """Return the command line of one of Airflow's own commands.
 

@@ -9,7 +9,7 @@ import shutil
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from local import flink, kafka, postgres, storage
 from local.part import NotReadyError, Part, Say
 from local.ports import free_ports
 from local.settings import PLACES, S3_ENDPOINT, S3_KEYS, SECRETS, Place, Settings, StackError
-from local.supervisor import Process, Supervisor
+from local.supervisor import LOG, Process, Supervisor
 
 _TAIL = 20  # lines of a crashed part's log
-_STACKS: tuple[Place, ...] = ("airflow", "dashboard")  # have ``run`` and ``logs`` of their own
+INNER: tuple[Place, ...] = ("airflow", "dashboard")
+"""Stacks within the stack, with ``run`` and ``logs`` of their own."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def claim(settings: Settings, *, whole: bool = False) -> None:
     """
     folder = settings.stack_dir
     if not _is_claimed(settings) and folder.exists():
-        names = [entry.name for entry in folder.iterdir()] if whole else [n for n in PLACES if n not in _STACKS]
+        names = [entry.name for entry in folder.iterdir()] if whole else [n for n in PLACES if n not in INNER]
         if taken := [name for name in names if _holds_something(folder / name)]:
             message = (
                 f"{folder} is not a stack's, and has {', '.join(sorted(taken))} already: "
@@ -99,7 +100,7 @@ def start(settings: Settings, parts: Sequence[Part], environment: Mapping[str, s
         raise StackError(message)
     if supervisor.processes() is None:
         if orphans := supervisor.stop_orphans():
-            say(f"ended {len(orphans)} processes of a stack whose supervisor had been killed")
+            say(f"ended {len(orphans)} processes that an earlier start had left behind")
         _require_free_ports(parts)
         supervisor.start(environment)
     else:
@@ -124,10 +125,10 @@ def provision(settings: Settings, say: Say, only: Collection[str] | None = None)
 
 def down(settings: Settings) -> bool:
     """Stop everything that belongs to this stack; tell if anything ran."""
-    if not settings.run_dir.exists():
-        return False
+    supervisor = Supervisor(settings)
+    if not settings.run_dir.exists():  # deleted, perhaps below a stack that runs
+        return bool(supervisor.stop_orphans())
     with only_one(settings):
-        supervisor = Supervisor(settings)
         stopped = supervisor.stop()
         return bool(supervisor.stop_orphans()) or stopped
 
@@ -135,13 +136,13 @@ def down(settings: Settings) -> bool:
 def discard(settings: Settings) -> None:
     """Delete what a stack that is down has stored, wherever it lies; what others have put beside it stays."""
     postgres.discard(settings)
-    airflow, dashboard = (replace(settings, stack_dir=settings.place(name)) for name in _STACKS)
+    airflow, dashboard = (replace(settings, stack_dir=settings.place(name)) for name in INNER)
     if _is_claimed(airflow):  # whole: what Airflow keeps beside its database is not for us to list
         _remove(airflow.stack_dir)
     for one in (dashboard, settings):
         if _is_claimed(one):
             for name in PLACES:
-                if name not in _STACKS:
+                if name not in INNER:
                     _remove(one.place(name))
         with suppress(OSError):  # not empty, or not there
             one.stack_dir.rmdir()
@@ -261,7 +262,8 @@ def _lock(settings: Settings) -> Path:
 
 
 def _is_claimed(settings: Settings) -> bool:
-    return _lock(settings).is_file()
+    # The log tells, too: ``run`` is what people delete by hand.
+    return _lock(settings).is_file() or (settings.log_dir / LOG).is_file()
 
 
 def _holds_something(path: Path) -> bool:
@@ -275,13 +277,37 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@contextmanager
-def only_one(settings: Settings) -> Iterator[None]:
+class BusyError(StackError):
+    """Another process holds a lock.
+
+    Attributes:
+        holder: its process id; empty if it has not told yet.
+    """
+
+    def __init__(self, message: str, holder: str) -> None:
+        super().__init__(f"{message} (process {holder})" if holder else message)
+        self.holder = holder
+
+
+def only_one(settings: Settings) -> AbstractContextManager[None]:
     """Keep two `up` or `down` of the same stack from working at the same time."""
-    with _lock(settings).open("w") as lock:
+    return held(_lock(settings), f"another `python -m local` works on {settings.stack_dir}: wait for it to end")
+
+
+@contextmanager
+def held(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock, which ends with this process if not before.
+
+    Raises:
+        BusyError: another process holds it; ``busy`` says what that means.
+    """
+    with lock.open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another `python -m local` works on {settings.stack_dir}: wait for it to end"
-            raise StackError(message) from None
+            file.seek(0)
+            raise BusyError(busy, file.read()) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield

@@ -11,6 +11,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -23,6 +24,10 @@ from local.settings import Settings, StackError
 
 _SOCKET_PATH_LIMIT = 90  # bytes; the kernel takes about 104, and supervisord appends its process id
 _SHORT = Path("/tmp")  # noqa: S108 - the same for every shell, whatever its TMPDIR; whose the folder is gets checked
+_MODULE = "supervisor.supervisord"
+_CONFIG = "supervisord.conf"
+PID_FILE = "supervisord.pid"
+LOG = "supervisord.log"
 _BARE_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME")
 
 
@@ -46,10 +51,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._config = settings.run_dir / "supervisord.conf"
-        self._pid_file = settings.run_dir / "supervisord.pid"
+        self._config = settings.run_dir / _CONFIG
+        self._pid_file = settings.run_dir / PID_FILE
         self._socket = _socket(settings.run_dir)
-        self.log = settings.log_dir / "supervisord.log"
+        self.log = settings.log_dir / LOG
 
     def processes(self) -> dict[str, Process] | None:
         """Each part's process by name; None when no supervisor runs."""
@@ -82,7 +87,7 @@ class Supervisor:
         """
         self._settings.log_dir.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(self._config)],
+            [sys.executable, "-W", "ignore", "-m", _MODULE, "-c", str(self._config)],
             env=dict(environment),
             capture_output=True,
             text=True,
@@ -103,9 +108,11 @@ class Supervisor:
 
     def stop(self, seconds: float = 60) -> bool:
         """Stop every part and supervisord itself; tell if it was running."""
-        pid = self._pid()
-        if self._call("shutdown") is None and pid is None:
-            return False
+        pid = running(self._settings.run_dir)
+        if self._call("shutdown") is None:
+            if pid is None:
+                return False
+            os.kill(pid, signal.SIGTERM)  # it means the same; the socket is gone, or nobody reads it
         deadline = time.monotonic() + seconds
         while pid is not None and _alive(pid) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -116,9 +123,29 @@ class Supervisor:
         return True
 
     def stop_orphans(self) -> list[int]:
-        """End what a supervisor that was killed left running, and name the processes. Linux only."""
+        """End a supervisor whose files are gone, then what one that was killed left running; name the processes. Linux only."""
         if self.processes() is not None:
             return []
+        # First, or it would start again what is ended below it. It needs a while to stop its parts in their order.
+        supervisors = self._lost()
+        _end(supervisors, seconds=60)
+        orphans = self._parts_without_supervisor()
+        _end(orphans, seconds=10)
+        return supervisors + orphans
+
+    def _lost(self) -> list[int]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                command = entry.read_bytes().split(b"\0")
+                ours = os.geteuid() in {0, entry.stat().st_uid}
+            except OSError:
+                continue  # gone meanwhile
+            if ours and _MODULE.encode() in command and os.fsencode(self._config) in command:
+                found.append(int(entry.parent.name))
+        return found
+
+    def _parts_without_supervisor(self) -> list[int]:
         mark = f"SUPERVISOR_SERVER_URL=unix://{self._socket}".encode()
         orphans = []
         for entry in Path("/proc").glob("[0-9]*/environ"):
@@ -127,25 +154,7 @@ class Supervisor:
                     orphans.append(int(entry.parent.name))
             except OSError:
                 continue  # gone meanwhile, or somebody else's
-        orphans = [pid for pid in orphans if pid != os.getpid()]
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for pid in filter(_alive, orphans):
-                os.kill(pid, number)
-            deadline = time.monotonic() + 10
-            while any(map(_alive, orphans)) and time.monotonic() < deadline:
-                time.sleep(0.1)
-        return orphans
-
-    def _pid(self) -> int | None:
-        """Read supervisord's process id, if it is alive and ours."""
-        try:
-            pid = int(self._pid_file.read_text(encoding="utf-8"))
-            command = Path(f"/proc/{pid}/cmdline")
-            if command.exists() and str(self._config).encode() not in command.read_bytes():
-                return None  # the number was given to another program
-        except (OSError, ValueError):
-            return None
-        return pid if _alive(pid) else None
+        return [pid for pid in orphans if pid != os.getpid()]
 
     def _call(self, method: str, *arguments: Any) -> Any:
         if not self._socket.exists():
@@ -207,6 +216,29 @@ class Supervisor:
                 pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in variables.items())
                 lines.append(f"environment={pairs}")
         return "\n".join(lines) + "\n"
+
+
+def running(run_dir: Path) -> int | None:
+    """Return the process id of the supervisord of which the file tells, if it is alive and that stack's."""
+    try:
+        pid = int((run_dir / PID_FILE).read_text(encoding="utf-8"))
+        command = Path(f"/proc/{pid}/cmdline")
+        if command.exists() and os.fsencode(run_dir / _CONFIG) not in command.read_bytes():
+            return None  # the number was given to another program
+    except (OSError, ValueError):
+        return None
+    return pid if _alive(pid) else None
+
+
+def _end(pids: Sequence[int], seconds: float) -> None:
+    """End processes; those that take too long are killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in filter(_alive, pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + seconds
+        while any(map(_alive, pids)) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def _escape(text: str) -> str:
