@@ -174,7 +174,8 @@ with DAG(
 day has ended. One that is triggered without a past logical date works on yesterday.
 
 All tasks are idempotent, so a day can be run or cleared as often as you like. One run is active at a time, in the order
-of days. A day that fails does not hold back the next one; but clear it soon, for `stats` learns from days without a gap.
+of days; of a **backfill** too, if you give it one active run. A day that fails does not hold back the next one; but clear
+it soon, for `stats` learns from days without a gap.
 
 **When a run fails**: read the log of the red task, put right what it says, clear that task with its downstream tasks.
 If only `parity` is red, Postgres holds the day in full, but stream and batch counted differently for a reason that
@@ -195,6 +196,8 @@ If only `parity` is red, Postgres holds the day in full, but stream and batch co
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),
         "execution_timeout": timedelta(hours=6),
+        # max_active_runs does not count the runs of a backfill, which Airflow lets run ten at a time.
+        "max_active_tis_per_dag": 1,
         "on_failure_callback": report_failure,
     },
 ) as dag:

@@ -63,6 +63,7 @@ def describe(task: Any) -> dict[str, Any]:
         "retry_delay": task.retry_delay.total_seconds(),
         "backs_off": bool(task.retry_exponential_backoff),
         "timeout": task.execution_timeout.total_seconds(),
+        "at_once": task.max_active_tis_per_dag,
         "reports_failure": bool(task.on_failure_callback),
         "doc": task.doc_md,
     }

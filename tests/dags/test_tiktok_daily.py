@@ -219,7 +219,12 @@ def test_a_day_runs_after_it_has_ended(report: Report) -> None:
         "logical_date": "2024-05-17T03:00:00+00:00",
         "run_after": "2024-05-18T03:00:00+00:00",
     }
+
+
+def test_days_do_not_run_side_by_side(report: Report) -> None:
     assert report.dag["max_active_runs"] == 1
+    # Of a backfill's runs, which that does not count, each task runs for one day at a time.
+    assert {task["at_once"] for task in report.dag["tasks"].values()} == {1}
 
 
 def test_days_are_caught_up_from_the_first_day_if_there_is_one(report: Report) -> None:
