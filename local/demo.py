@@ -320,7 +320,7 @@ def _show(report: dict[str, Any], settings: Settings) -> None:
         f"facts: {REPORT.relative_to(ROOT)}    to stop: make down"
     )
     console.print(
-        "SQL to try (set -a; . ./.env; set +a; psql):\n"
+        "SQL to try, in (set -a; . ./.env; psql):\n"
         "  SELECT keyword, window_start, mentions, expected, severity FROM outliers ORDER BY score DESC LIMIT 20;\n"
         "  SELECT keyword, mentions, usual, growth FROM trending_keywords ORDER BY growth DESC NULLS LAST LIMIT 20;\n"
         "  SELECT challenge, posts, engagement FROM challenge_daily ORDER BY posts DESC LIMIT 20;"
