@@ -1,6 +1,6 @@
 """A crowd: a million keyword windows and a hundred thousand outliers beside the world, to measure the views with.
 
-python -m tests.dashboard.crowd        # fills the database of .env, as its administrator: for development only
+python -m tests.dashboard.crowd        # a dashboard over it, on a Postgres of its own, until Ctrl-C
 """
 
 from __future__ import annotations
@@ -8,10 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import psycopg2
-
 from beam_pipelines.trends import write_trends
-from local import settings as configuration
 from tests.dashboard import world
 
 KEYWORDS = 10_000
@@ -60,20 +57,5 @@ def fill(connection: Any) -> None:
         cursor.execute("ANALYZE")
 
 
-def main() -> int:
-    settings = configuration.load()
-    connection = psycopg2.connect(
-        host=settings.postgres.host,
-        port=settings.postgres.port,
-        dbname=settings.database,
-        user=settings.admin.user,
-        password=settings.admin.password,
-    )
-    world.empty(connection)
-    world.fill(connection)
-    fill(connection)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(world.show(world.fill, fill))

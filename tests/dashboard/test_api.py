@@ -583,6 +583,38 @@ def test_dead_letters_are_those_of_the_last_seven_days(client: TestClient, admin
             cursor.execute("UPDATE dead_letters SET seen_at = seen_at + interval '8 days'")
 
 
+def test_the_example_of_dead_letters_is_the_newest_of_its_reason(client: TestClient, admin: Any) -> None:
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO dead_letters SELECT 'posts', 9, n, now() - n * interval '1 hour', CASE n % 2 WHEN 0 THEN 'even' ELSE"
+            " 'odd' END, n || repeat('.', 400), '' FROM generate_series(1, 9) n"
+        )
+    try:
+        found = {entry["reason"]: entry for entry in get(client, "/health")["dead_letters"]}
+    finally:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("DELETE FROM dead_letters WHERE partition = 9")
+    assert [(found[name]["count"], found[name]["example"][0]) for name in ("odd", "even")] == [(5, "1"), (4, "2")]
+    assert {len(found[name]["example"]) for name in ("odd", "even")} == {300}
+
+
+def test_dead_letters_are_counted_without_reading_them(admin: Any, world: World) -> None:
+    admin.autocommit = True
+    try:
+        with admin.cursor() as cursor:
+            cursor.execute("VACUUM dead_letters")
+            cursor.execute(
+                "SET enable_seqscan = off; SET enable_bitmapscan = off"
+            )  # so few rows are read faster as they lie
+            cursor.execute(f"EXPLAIN {health._DEAD_LETTERS}", {"days": 7})
+            plan = "\n".join(row[0] for row in cursor)
+            cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+    finally:
+        admin.autocommit = False
+    assert "Index Only Scan using dead_letters_by_time_and_reason" in plan
+    assert plan.count("Sort Key") <= 2, "only the handful of groups is sorted"
+
+
 def test_baselines_of_an_old_day_that_came_later_are_not_in_force(client: TestClient, admin: Any, world: World) -> None:
     before = get(client, "/health")["baselines"]["version"]
     expected = get(client, "/series", keyword="dance")["points"][0]["expected"]

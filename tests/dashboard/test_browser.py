@@ -287,6 +287,16 @@ def test_keyword_shows_the_present_unless_an_old_incident_is_asked_for(open_page
     page.locator("tr.current").wait_for()
 
 
+def test_keyword_does_without_the_health_of_the_system(open_page: Open) -> None:
+    page = open_page("/trends", expect_errors=True)
+    page.route("**/api/v1/health", _refuse)
+    page.locator("#search-text").fill("puppy")
+    page.keyboard.press("Enter")
+    page.locator("h1", has_text="puppy").wait_for()
+    page.get_by_role("slider").or_(page.locator(".failure")).first.wait_for()
+    assert page.locator(".failure").count() == 0
+
+
 def test_keyword_follows_its_incident_and_the_newest_window(open_page: Open, admin: Any, world: World) -> None:
     page = open_page("/keyword?q=booktok")
     page.wait_for_selector(".driver")
@@ -294,9 +304,9 @@ def test_keyword_follows_its_incident_and_the_newest_window(open_page: Open, adm
 
     def later(route: Any) -> None:
         response = route.fetch()
-        health = response.json()
-        health["stream"]["last_window_start"] = (world.newest + WINDOW).isoformat()
-        route.fulfill(response=response, json=health)
+        found = response.json()
+        found["items"][0]["start"] = (datetime.fromisoformat(found["items"][0]["start"]) + WINDOW).isoformat()
+        route.fulfill(response=response, json=found)
 
     def revise(mentions: int, by: timedelta) -> None:
         with admin, admin.cursor() as cursor:
@@ -306,7 +316,7 @@ def test_keyword_follows_its_incident_and_the_newest_window(open_page: Open, adm
                 (mentions, by),
             )
 
-    page.route("**/api/v1/health", later)
+    page.route("**/api/v1/sparklines?*", later)
     before = page.locator("#why .panel-head time").get_attribute("datetime")
     try:
         assert _asked_until(page, lambda: revise(12_345, -WINDOW)) == world.newest + 2 * WINDOW
@@ -828,7 +838,7 @@ def test_an_outage_is_a_gap_in_the_chart_of_the_pipeline(
     # Each run of windows has a beginning of its own; the one that stands alone is seen too.
     path = page.locator(".chart .line").get_attribute("d")
     assert path.count("M") == 3
-    assert re.search(r"M[\d.]+ [\d.]+m-1 0h2M", path)
+    assert re.search(r"M[\d.]+ [\d.]+m-2 0h4M", path)
     screenshot(page, "outage-light")
     chart.focus()
     page.keyboard.press("Home")

@@ -1,6 +1,6 @@
 """A world to look at: what the pipelines would have written of two weeks, generated, with known events.
 
-    python -m tests.dashboard.world        # fills the database of .env, as its administrator: for development only
+    python -m tests.dashboard.world        # a dashboard over it, on a Postgres of its own, until Ctrl-C
 
 Each event has one cause — a challenge, a sound, an author or a word — so that a test can ask for it.
 """
@@ -8,7 +8,11 @@ Each event has one cause — a challenge, a sound, an author or a word — so th
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,7 +22,7 @@ import psycopg2
 from psycopg2.extras import Json, execute_values
 
 from beam_pipelines.trends import write_trends
-from local import settings as configuration
+from tests.conftest import running
 
 WINDOW = timedelta(minutes=15)
 DAYS = 14
@@ -342,18 +346,24 @@ def _around(cursor: Any, newest: datetime) -> None:
     )
 
 
-def main() -> int:
-    settings = configuration.load()
-    connection = psycopg2.connect(
-        host=settings.postgres.host, port=settings.postgres.port, dbname=settings.database,
-        user=settings.admin.user, password=settings.admin.password,
-    )  # fmt: skip
-    empty(connection)
-    world = fill(connection)
-    print(f"filled, newest window {world.newest:%Y-%m-%d %H:%M} UTC, {len(world.incidents)} incidents")
+def show(*fills: Callable[[Any], object]) -> int:
+    """Serve a dashboard over a Postgres of its own, which ``fills`` fill, until Ctrl-C; then delete it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), running("world", {"postgres"}) as settings:
+        print("filling its tables …", flush=True)
+        connection = psycopg2.connect(
+            host=settings.postgres.host, port=settings.postgres.port, dbname=settings.database,
+            user=settings.admin.user, password=settings.admin.password,
+        )  # fmt: skip
+        for each in fills:
+            each(connection)
+        connection.close()
+        print(f"to sign in: {settings.environment['DASHBOARD_TOKEN']}", flush=True)
+        command = [sys.executable, "-m", "dashboard"]
+        return subprocess.run(command, env={**os.environ, **settings.environment}, check=False).returncode
     return 0
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TZ", "UTC")
-    sys.exit(main())
+    sys.exit(show(fill))

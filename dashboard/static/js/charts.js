@@ -10,7 +10,7 @@ function line(values, x, y) {
     if (value === null) return "";
     const place = `${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
     if (!missing(i - 1)) return `L${place}`;
-    return missing(i + 1) ? `M${place}m-1 0h2` : `M${place}`;
+    return missing(i + 1) ? `M${place}m-2 0h4` : `M${place}`;
   }).join("");
 }
 

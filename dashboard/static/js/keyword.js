@@ -93,8 +93,9 @@ export async function show(main, { signal, query, go }) {
   }
 
   async function readEnd() {
-    const { stream } = await get("/health", {}, signal);
-    end = (stream.last_window_start ? +new Date(stream.last_window_start) : Date.now()) + WINDOW;
+    // Without a span it ends with the newest window, as a series does, and is little.
+    const { items: [newest] } = await get("/sparklines", { keyword }, signal);
+    end = +new Date(newest.start) + newest.mentions.length * WINDOW;
   }
 
   /** Start and end of the incident's windows. */
