@@ -29,7 +29,7 @@ from urllib.request import Request, urlopen
 from rich.console import Console
 
 from local import settings as configuration
-from local import stack
+from local import signals, stack
 from local.part import Launch, NotReadyError, Part
 from local.settings import ROOT, Address, Settings, StackError
 from local.supervisor import Supervisor
@@ -50,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    # `kill` and a closed terminal end it as Ctrl-C does, which a shell may have switched off for it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    signals.interrupt_once()
     try:
         settings = configuration.load(create=True)
         if options.command == "run":
@@ -87,7 +85,7 @@ def run_command(arguments: Sequence[str], given: dict[str, str]) -> int:
         if process is not None and (number != signal.SIGINT or not _at_a_terminal()):
             process.send_signal(signal.SIGINT)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals.ending():
         signal.signal(number, pass_on)
     process = subprocess.Popen(arguments, env={**given, _MARK: mark})
     if told:  # before there was anything to tell
@@ -264,9 +262,12 @@ def _serve(settings: Settings, unpause: bool, console: Console) -> None:
             with suppress(KeyboardInterrupt):
                 _watch(supervisor)
         finally:
-            console.print("stopping Airflow …")
-            supervisor.stop()
-            supervisor.stop_orphans()
+            with signals.undisturbed():
+                supervisor.stop()
+                supervisor.stop_orphans()
+            # Not before: without its terminal, or what it was piped to, it raises.
+            with suppress(OSError, SystemExit):
+                console.print("Airflow is stopped")
 
 
 def _parts(settings: Settings) -> list[Part]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload, send
 from benchmarks.throughput.taps import Read, checksum_counted, posts_counted, read_so_far
 from benchmarks.throughput.usage import Usage
-from local import evidence, reset, stack
+from local import evidence, reset, signals, stack
 from local import settings as configuration
 from local.settings import ROOT, Settings
 
@@ -78,7 +77,7 @@ def own_stack() -> Iterator[Settings]:
 
     It is deleted afterwards; but its logs are kept if something goes wrong.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stack is stopped then, too
+    signals.exit_once()  # the stack is stopped then, too
     (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-stack-", dir=ROOT / "build"))
     folder.chmod(0o755)  # else Postgres, which does not run as root, could not reach its data in there
@@ -93,9 +92,10 @@ def own_stack() -> Iterator[Settings]:
         say(f"the logs are kept in {evidence.keep_logs(settings, 'bench-failed')}")
         raise
     finally:
-        stack.down(settings)
-        stack.discard(settings)
-        shutil.rmtree(folder, ignore_errors=True)  # what the runs have put beside the stack
+        with signals.undisturbed():
+            stack.down(settings)
+            stack.discard(settings)
+            shutil.rmtree(folder, ignore_errors=True)  # what the runs have put beside the stack
 
 
 @contextmanager
