@@ -48,38 +48,51 @@ _ADD = """
 
 _UNTRIED = "id = %(id)s AND state = 'pending' AND attempts = 0"
 
+# What is of another severity now leaves its digest: quiet hours may hold the one and not the other.
 _REVISE = f"""
     UPDATE alert_outbox SET event = %(event)s, stage = %(stage)s, severity = %(severity)s, incident = %(incident)s,
-        incident_at = %(incident_at)s
+        incident_at = %(incident_at)s, digest = CASE WHEN severity = %(severity)s THEN digest END
     WHERE {_UNTRIED}
 """  # noqa: S608 - a text of our own
+
+# What was tried keeps its content; but quiet hours must no longer hold it, nor by it what follows of its incident.
+_RAISE = """
+    UPDATE alert_outbox SET severity = 'critical'
+    WHERE incident_id = ANY(%(critical)s) AND state = 'pending' AND severity <> 'critical'
+"""
 
 # A message waits for those before it of its incident, so that nobody hears of the end first. One that was put in, or made
 # due again, while its keyword was being muted is still pending until the next round: neither saw the other.
 _DUE = f"""
-    channel = %(channel)s AND state = 'pending' AND due_at <= now() AND severity <> ALL(%(held)s)
+    channel = %(channel)s AND state = 'pending' AND due_at <= now()
     AND NOT EXISTS (
         SELECT FROM alert_outbox e
         WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id AND e.state = 'pending'
     )
     AND NOT {_MUTED}
-"""  # noqa: S608 - a text of our own
+"""
 
 _BUNDLE = f"""
     WITH due AS (
-        SELECT id FROM alert_outbox o WHERE {_DUE} AND attempts = 0 AND digest IS NULL
+        SELECT id FROM alert_outbox o
+        WHERE {_DUE} AND attempts = 0 AND digest IS NULL AND severity <> ALL(%(held)s)
+            AND (severity = ANY(%(apart)s)) = %(are_apart)s
         ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED
     ), name AS (SELECT gen_random_uuid() AS digest FROM due HAVING count(*) > %(above)s)
     UPDATE alert_outbox SET digest = name.digest FROM due, name WHERE alert_outbox.id = due.id
 """  # noqa: S608 - a text of our own
 
-# Of a digest the first row stands for all, so that two services cannot both have a part of it.
+# Of a digest the first row stands for all, so that two services cannot both have a part of it. A row that is not held
+# takes the others with it: what was tried cannot be parted any more.
 _CLAIM = f"""
     WITH next AS (
         SELECT id, digest FROM alert_outbox o
         WHERE {_DUE} AND NOT EXISTS (
             SELECT FROM alert_outbox d WHERE d.digest = o.digest AND d.state = 'pending' AND d.id < o.id
-        )
+        ) AND (severity <> ALL(%(held)s) OR EXISTS (
+            SELECT FROM alert_outbox d
+            WHERE d.digest = o.digest AND d.state = 'pending' AND d.severity <> ALL(%(held)s)
+        ))
         ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     UPDATE alert_outbox o SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
@@ -210,6 +223,8 @@ def enqueue(connection: Any, channels: Collection[str], severities: Collection[s
         full = {number: with_evidence(cursor, incident) for number, incident in full.items()}
         for incident, channel, change in changes:
             _apply(cursor, full[incident.incident_id], channel, change)
+        critical = [incident.incident_id for incident in found if incident.severity == "critical"]
+        cursor.execute(_RAISE, {"critical": critical})
     return len(changes)
 
 
@@ -218,7 +233,7 @@ def silence(cursor: Any, state: State = State.PENDING) -> None:
     cursor.execute(_SILENCE, {"state": state})
 
 
-def bundle(connection: Any, channel: str, held: Sequence[str], above: int) -> None:
+def bundle(connection: Any, channel: str, held: Sequence[str], above: int, apart: Sequence[str] = ()) -> None:
     """Make digests of what is due and was not tried yet, if that is more than so many messages.
 
     Args:
@@ -226,13 +241,15 @@ def bundle(connection: Any, channel: str, held: Sequence[str], above: int) -> No
         channel: for which channel.
         held: severities that are not to be sent now.
         above: so many are sent one by one.
+        apart: severities that share no digest with others: it is tried again as a whole, then maybe in the quiet hours.
     """
-    values = {"channel": channel, "held": list(held), "above": above, "most": MOST_IN_DIGEST}
+    values = {"channel": channel, "held": list(held), "above": above, "apart": list(apart), "most": MOST_IN_DIGEST}
     with connection, connection.cursor() as cursor:
-        bundled = MOST_IN_DIGEST
-        while bundled == MOST_IN_DIGEST:  # one that is full may have left some
-            cursor.execute(_BUNDLE, values)
-            bundled = cursor.rowcount
+        for are_apart in (True, False):
+            bundled = MOST_IN_DIGEST
+            while bundled == MOST_IN_DIGEST:  # one that is full may have left some
+                cursor.execute(_BUNDLE, {**values, "are_apart": are_apart})
+                bundled = cursor.rowcount
 
 
 def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: float) -> Message | Digest | None:

@@ -78,7 +78,7 @@ def deliver_due(settings: Settings, channel: Channel, stop: threading.Event, con
     while not stop.is_set():
         held = settings.held(datetime.now(UTC))
         if settings.digest_above:  # each time: a flood may come while this loop sends, or be what follows of a digest
-            outbox.bundle(connection, channel.name, held, settings.digest_above)
+            outbox.bundle(connection, channel.name, held, settings.digest_above, settings.passing)
         message = outbox.claim(connection, channel.name, held, settings.lease_seconds)
         if message is None:
             return

@@ -54,11 +54,16 @@ class Settings:
     attempts: int
     lease_seconds: float
 
+    @property
+    def passing(self) -> tuple[str, ...]:
+        """The severities that are sent in the quiet hours too; none if no hours are quiet."""
+        return ("critical",) if self.quiet and self.critical_passes else ()
+
     def held(self, now: datetime) -> tuple[str, ...]:
         """Return the severities that are not sent at this moment."""
         if self.quiet is None or not self.quiet.cover(now):
             return ()
-        return tuple(severity for severity in SEVERITIES if severity != "critical" or not self.critical_passes)
+        return tuple(severity for severity in SEVERITIES if severity not in self.passing)
 
 
 def load(environment: Mapping[str, str]) -> Settings:

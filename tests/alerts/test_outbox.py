@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 
 CHANNELS = ("webhook", "email")
 SEVERITIES = ("high", "critical")
+QUIET = ("low", "medium", "high")  # held in quiet hours that let critical ones pass
 LEASE = 60.0
 
 
@@ -187,8 +188,34 @@ def test_critical_may_pass_when_others_are_held(database: Database, connection: 
     database.incident("ramen")
     database.incident("dance", severity="critical")
     enqueue(connection)
-    assert claimed(connection, held=("low", "medium", "high")).incident.keyword == "dance"
-    assert claim(connection, held=("low", "medium", "high")) is None
+    assert claimed(connection, held=QUIET).incident.keyword == "dance"
+    assert claim(connection, held=QUIET) is None
+
+
+def test_what_was_tried_passes_once_its_incident_is_critical(database: Database, connection: Any) -> None:
+    incident = database.incident()
+    enqueue(connection)
+    first = claimed(connection)
+    outbox.failed(connection, first, "HTTP 500", 0)
+    assert claim(connection, held=QUIET) is None
+    database.change(incident, severity="critical")
+    enqueue(connection)
+    again = claimed(connection, held=QUIET)
+    assert (again.message_id, again.incident) == (first.message_id, first.incident)
+
+
+def test_news_of_a_critical_incident_do_not_wait_behind_what_is_held(database: Database, connection: Any) -> None:
+    incident = database.incident()
+    enqueue(connection)
+    outbox.failed(connection, claimed(connection), "HTTP 500", 0)
+    database.change(incident, severity="critical", status="confirmed")
+    enqueue(connection)
+    events = []
+    for _ in range(2):
+        message = claimed(connection, held=QUIET)
+        outbox.sent(connection, message)
+        events.append(message.event)
+    assert events == [Stage.OPENED, Stage.CONFIRMED]
 
 
 def test_what_was_tried_does_not_change(database: Database, connection: Any) -> None:
@@ -382,6 +409,50 @@ def test_what_is_held_is_in_no_digest(database: Database, connection: Any) -> No
     outbox.bundle(connection, "webhook", ("high",), above=2)
     assert sorted(told(claimed_digest(connection, held=("high",)))) == ["a", "b", "c"]
     assert claim(connection, held=("high",)) is None
+
+
+def test_a_digest_of_what_passes_the_quiet_hours_and_one_of_what_does_not(database: Database, connection: Any) -> None:
+    for keyword in ("a", "b", "c"):
+        database.incident(keyword, severity="critical")
+        database.incident(f"{keyword}{keyword}", severity="high")
+    enqueue(connection)
+    outbox.bundle(connection, "webhook", (), above=2, apart=("critical",))
+    before = [claimed_digest(connection), claimed_digest(connection)]
+    for digest in before:
+        outbox.failed(connection, digest, "HTTP 500", 0)
+    digest = claimed_digest(connection, held=QUIET)
+    assert sorted(told(digest)) == ["a", "b", "c"]
+    assert claim(connection, held=QUIET) is None
+    assert sorted(told(claimed_digest(connection))) == ["aa", "bb", "cc"]
+    assert {digest.message_id for digest in before} >= {digest.message_id}
+
+
+@pytest.mark.parametrize("critical", [0, 1, 2])
+def test_a_digest_that_was_tried_passes_whole_once_an_incident_of_it_is_critical(
+    database: Database, connection: Any, critical: int
+) -> None:
+    numbers = flood(database, connection, 3)
+    first = claimed_digest(connection)
+    outbox.failed(connection, first, "HTTP 500", 0)
+    assert claim(connection, held=QUIET) is None
+    database.change(numbers[critical], severity="critical")
+    enqueue(connection)
+    again = claimed_digest(connection, held=QUIET)
+    assert again.message_id == first.message_id
+    assert [message.incident for message in again.messages] == [message.incident for message in first.messages]
+
+
+@pytest.mark.parametrize("critical", [0, 1])
+def test_a_digest_that_was_not_tried_stays_behind_when_an_incident_of_it_turns_critical(
+    database: Database, connection: Any, critical: int
+) -> None:
+    numbers = flood(database, connection, 3)
+    database.change(numbers[critical], severity="critical")
+    enqueue(connection)
+    message = claimed(connection, held=QUIET)
+    assert (message.incident.incident_id, message.incident.severity) == (numbers[critical], "critical")
+    assert claim(connection, held=QUIET) is None
+    assert len(told(claimed_digest(connection))) == 2
 
 
 def test_a_message_that_nobody_can_read_spoils_no_digest(database: Database, connection: Any) -> None:

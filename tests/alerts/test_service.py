@@ -280,19 +280,45 @@ def test_a_channel_that_hangs_holds_up_no_other(
     wait_for(lambda: len(receiver.requests) == 2)
 
 
+def day_and_night(commands: Commands) -> list[dict[str, str]]:
+    """Settings with which it is not quiet now, and with which it is: two halves of the day."""
+    halves = [{"ALERTS_QUIET_HOURS": hours} for hours in ("00:00-12:00", "12:00-00:00")]
+    return sorted(halves, key=lambda half: "quiet now" in commands.run("status", **half).stdout)
+
+
 def test_quiet_hours_hold_and_critical_passes(commands: Commands, database: Database, receiver: Receiver) -> None:
     commands.run("run", "--once")
     database.incident("dance")
     database.incident("ramen", severity="critical")
-    # Two halves of the day, one of which is now.
-    always = [{"ALERTS_QUIET_HOURS": hours} for hours in ("00:00-12:00", "12:00-00:00")]
-    quiet = next(hours for hours in always if "quiet now" in commands.run("status", **hours).stdout)
+    _, quiet = day_and_night(commands)
     commands.run("run", "--once", **quiet)
     assert receiver.requests == []
     commands.run("run", "--once", **quiet, ALERTS_QUIET_CRITICAL_PASSES="yes")
     assert [json.loads(body)["data"]["keyword"] for body in receiver.bodies()] == ["ramen"]
     commands.run("run", "--once")
     assert [json.loads(body)["data"]["keyword"] for body in receiver.bodies()] == ["ramen", "dance"]
+
+
+def test_quiet_hours_part_what_came_as_one_flood_before(
+    commands: Commands, database: Database, receiver: Receiver
+) -> None:
+    commands.environment |= {"ALERTS_QUIET_CRITICAL_PASSES": "yes", "ALERTS_DIGEST_ABOVE": "2"}
+    day, night = day_and_night(commands)
+    commands.run("run", "--once", **day)
+    for i in range(8):
+        database.incident(f"keyword{i}", severity="high" if i % 2 else "critical")
+    receiver.answer = lambda _: (500, {})
+    commands.run("run", "--once", **day)
+    before = {request.headers["webhook-id"]: request.body for request in receiver.requests}
+    database.run("UPDATE alert_outbox SET due_at = now()")
+    receiver.requests.clear()
+    receiver.answer = lambda _: (200, {})
+    commands.run("run", "--once", **night)
+    (request,) = receiver.requests
+    assert before[request.headers["webhook-id"]] == request.body
+    assert [incident["severity"] for incident in json.loads(request.body)["data"]["incidents"]] == ["critical"] * 4
+    commands.run("run", "--once", **day)
+    assert {request.headers["webhook-id"] for request in receiver.requests} == set(before)
 
 
 def test_the_test_command_tells_how_each_channel_does(

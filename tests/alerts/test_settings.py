@@ -25,6 +25,7 @@ def test_defaults() -> None:
     assert settings.severities == ("high", "critical")
     assert settings.quiet is None
     assert settings.held(datetime.now(UTC)) == ()
+    assert settings.passing == ()
     assert settings.phrasing.dashboard_url is None
     assert settings.digest_above == 10
 
@@ -37,6 +38,7 @@ def test_critical_incidents_may_pass_the_quiet_hours(passes: str, held: bool) ->
     assert ("critical" in settings.held(night)) is held
     assert "high" in settings.held(night)
     assert settings.held(day) == ()
+    assert settings.passing == (() if held else ("critical",))
 
 
 def test_the_usual_port_follows_from_the_protection() -> None:
