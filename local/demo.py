@@ -7,7 +7,7 @@ the stream runs on Flink. Every post is accounted for. Then the daily batch pars
 counts with the stream's and publishes new baselines; posts sent now are judged by these. The dashboard starts. Facts are
 in build/demo.json; the exit code says whether a post was lost, stream and batch differ without a cause, or no event was
 found. Stack, job and dashboard stay up: `make down` ends them. A second run starts from empty tables, topics and lake
-again.
+again; while the first one runs, it refuses.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from rich.table import Table
 
 from beam_pipelines.flink import TERMINAL_STATES, Cluster
 from feed.files import read_lines
-from local import accounting, reset, stack, web
+from local import accounting, reset, signals, stack, web
 from local import settings as configuration
 from local.demo_data import JOB, NOTHING, Notes, strangers
 from local.settings import ROOT, Settings, StackError
@@ -54,22 +55,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reset", action="store_true", help="also remove data that are not an earlier demo's")
     options = parser.parse_args(arguments)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for number in signals.ending():  # `kill` and a closed terminal also end the step under way, and are noted
+        signal.signal(number, signal.default_int_handler)
     try:
         settings = configuration.load(create=True)
         os.environ.update(settings.environment)
-        stack.up(settings, console.print)
-        notes = Notes(settings)
-        _start_afresh(settings, notes, options.reset, console)
-        try:
-            return _run(settings, notes, options, console)
-        finally:
-            notes.end()
+        with _only_demo(settings):
+            stack.up(settings, console.print)
+            notes = Notes(settings)
+            _start_afresh(settings, notes, options.reset, console)
+            try:
+                return _run(settings, notes, options, console)
+            finally:
+                notes.end()
     except (StackError, UserError, subprocess.CalledProcessError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
         console.print("interrupted; the stack keeps running: `make down` stops it")
         return 130
+
+
+def _only_demo(settings: Settings) -> AbstractContextManager[None]:
+    """Keep a second demo from emptying what this one fills, and its `up` from being in the way of this one's."""
+    stack.claim(settings)
+    return stack.held(settings.run_dir / "demo.lock", "a demo runs on this stack already: wait for it to end")
 
 
 def _run(settings: Settings, notes: Notes, options: argparse.Namespace, console: Console) -> int:

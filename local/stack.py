@@ -296,7 +296,7 @@ def only_one(settings: Settings) -> AbstractContextManager[None]:
 
 @contextmanager
 def held(lock: Path, busy: str) -> Iterator[None]:
-    """Hold a lock, which ends with this process if not before.
+    """Hold a lock, which ends with this process if not before; processes that it starts have no part in it.
 
     Raises:
         BusyError: another process holds it; ``busy`` says what that means.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,8 +17,9 @@ import psycopg2
 import pytest
 from rich.console import Console
 
-from local import demo, demo_data, reset, web
+from local import demo, demo_data, reset, signals, web
 from local import settings as configuration
+from local import stack as embedded
 from local.demo_data import NOTHING, Note, Notes
 from local.ports import free_ports
 from local.settings import Address, Settings, StackError
@@ -218,3 +220,59 @@ def test_a_note_comes_back_as_it_was_written(stack: Stack) -> None:
     assert (note.day, note.records) == (DAY, 0)
     assert replace(later, until=note.until) == replace(note, records=5)
     assert later.until >= note.until
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The settings that a demo loads; what a demo leaves in this process is taken back."""
+    environment, handlers = dict(os.environ), {number: signal.getsignal(number) for number in signals.ending()}
+    settings = configuration.load({"PATH": os.environ["PATH"], **free_port_environment(tmp_path / "stack")})
+    monkeypatch.setattr(configuration, "load", lambda **_: settings)
+    monkeypatch.setattr(embedded, "up", lambda *_: None)
+    yield settings
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_second_demo_on_the_stack_ends_before_it_touches_anything(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[str] = []
+    codes: list[int] = []
+
+    def run(*_: Any) -> int:
+        steps.append("run")
+        if not codes:
+            codes.append(0)
+            codes.append(demo.main([]))
+        return 0
+
+    monkeypatch.setattr(embedded, "up", lambda *_: steps.append("up"))
+    monkeypatch.setattr(demo, "_start_afresh", lambda *_: steps.append("start afresh"))
+    monkeypatch.setattr(demo, "_run", run)
+    monkeypatch.setattr(Notes, "end", lambda _: steps.append("end"))
+    assert demo.main([]) == 0
+    assert codes == [0, 1]
+    assert steps == ["up", "start afresh", "run", "end"]
+    told = capsys.readouterr().err
+    assert told == f"error: a demo runs on this stack already: wait for it to end (process {os.getpid()})\n"
+    assert demo.main([]) == 0  # that one is over
+
+
+def test_a_demo_that_is_told_to_end_ends_its_step_and_lets_the_next_one_in(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    ended: list[bool] = []
+    monkeypatch.setattr(demo, "_start_afresh", lambda *_: None)
+    monkeypatch.setattr(Notes, "end", lambda _: ended.append(True))
+    monkeypatch.setattr(demo, "_run", run)
+    assert demo.main([]) == 130
+    assert ended == [True]
+    monkeypatch.setattr(demo, "_run", lambda *_: 0)
+    assert demo.main([]) == 0
