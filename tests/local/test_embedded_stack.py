@@ -162,6 +162,7 @@ def running() -> Iterator[Settings]:
     finally:
         stack.down(settings)
         stack.discard(settings)
+    assert not folder.exists()  # nothing lies in a place that is not the stack's
 
 
 def _until(true: Callable[[], bool]) -> None:
