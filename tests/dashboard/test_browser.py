@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 from zoneinfo import ZoneInfo
@@ -277,6 +277,8 @@ def test_keyword_shows_the_present_unless_an_old_incident_is_asked_for(open_page
     address = f"{page.url.partition('/trends')[0]}/keyword?q=sushi"
     assert _asked_until(page, lambda: page.goto(address)) == now
     page.locator(".tile", has_text="Lasted").wait_for()  # the newest incident is told of nevertheless, with its time
+    last = page.locator(".tile", has_text="Last closed window")
+    assert datetime.fromisoformat(last.locator("time").get_attribute("datetime")) == world.newest - WINDOW
     said = page.locator("#why .panel-head time")
     sushi = next(event for event in EVENTS if event.keyword == "sushi")
     began = world.newest - sushi.ago * WINDOW
@@ -285,6 +287,9 @@ def test_keyword_shows_the_present_unless_an_old_incident_is_asked_for(open_page
     end = _asked_until(page, lambda: page.goto(f"{address}&incident={world.incidents['sushi']}"))
     assert end == began + (sushi.windows - 1) * WINDOW + timedelta(hours=12)
     page.locator("tr.current").wait_for()
+    page.locator(".tile", has_text="Lasted").wait_for()
+    assert last.count() == 0, "figures of half a day after the incident are not the last ones"
+    screenshot(page, "old-incident-light")
 
 
 def test_keyword_does_without_the_health_of_the_system(open_page: Open) -> None:
@@ -452,6 +457,35 @@ def test_what_cannot_be_renewed_stays_and_that_is_said(open_page: Open, admin: A
     assert page.locator(".stale").count() == 1
     page.unroute("**/api/v1/incidents?*")
     _refreshed(page, admin, "ramen", "/api/v1/incidents?")
+    page.locator(".stale").wait_for(state="detached")
+
+
+@pytest.mark.parametrize(
+    ("view", "pattern", "path"),
+    [
+        ("/", "**/api/v1/incidents?*", "/api/v1/incidents?"),
+        ("/watchlist", "**/api/v1/watchlist", "/api/v1/watchlist"),
+    ],
+    ids=["now", "watchlist"],
+)
+def test_what_could_not_be_renewed_says_of_when_it_is(
+    open_page: Open, admin: Any, view: str, pattern: str, path: str
+) -> None:
+    page = open_page(view, expect_errors=True)
+    page.locator(".incident, tbody tr").first.wait_for()
+    until(page, "document.getElementById('live').dataset.state === 'on'")
+    _refreshed(page, admin, "dance", path)
+    renewed = datetime.now(UTC)
+    page.clock.set_fixed_time(renewed + timedelta(hours=30))  # the machine has slept
+    page.route(pattern, _refuse)
+    _refreshed(page, admin, "dance", path)
+    said = page.locator(".stale time")
+    assert abs(datetime.fromisoformat(said.get_attribute("datetime")) - renewed) < timedelta(minutes=1)
+    local = renewed.astimezone(ZoneInfo("Europe/Berlin"))
+    assert said.inner_text().startswith(f"{local:%a} {local.day} "), "without the day it would be taken for today's"
+    screenshot(page, f"stale-{'watchlist' if 'watch' in view else 'now'}-light")
+    page.unroute(pattern)
+    _refreshed(page, admin, "dance", path)
     page.locator(".stale").wait_for(state="detached")
 
 

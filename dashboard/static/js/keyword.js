@@ -118,9 +118,14 @@ export async function show(main, { signal, query, go }) {
         h("td", { class: "number" }, count(item.peak_mentions)), h("td", { class: "number" }, about(item.peak_expected)), h("td", {}, item.state))));
   }
 
-  function drawFacts(points) {
-    const closed = points.findLast((point) => !point.open && point.mentions !== null);
-    const tiles = [tile("Last closed window", count(closed?.mentions), closed?.expected != null ? `${about(closed.expected)} expected` : "no baseline")];
+  function drawFacts(points, present) {
+    const tiles = [];
+    if (present) { // else the last window is one of long ago, at some time after the incident
+      const closed = points.findLast((point) => !point.open && point.mentions !== null);
+      tiles.push(tile("Last closed window", count(closed?.mentions), closed
+        ? h("span", {}, closed.expected === null ? "no baseline" : `${about(closed.expected)} expected`, ", from ", time(closed.window_start))
+        : "none in this span"));
+    }
     if (incident) {
       const own = incident.excess > 0 ? incident.excess / (incident.excess + (incident.tide ?? 0)) : null;
       tiles.push(
@@ -136,9 +141,10 @@ export async function show(main, { signal, query, go }) {
     await load(chart, async () => {
       if (quiet) await readEnd();
       const { from, to } = shown();
+      const present = +to === end;
       download.href = address("/series.csv", { keyword, from, to });
       const { points } = await get("/series", { keyword, from, to }, signal);
-      drawFacts(points);
+      drawFacts(points, present);
       if (points.every((point) => !point.mentions)) return empty("Not mentioned in this span", "Choose a longer span. Keywords with fewer than two mentions in a window are not kept.");
       return [seriesChart(points, { keyword, highlight: ofIncident(), at: standing(chart) }), outlierTable(points)];
     }, { quiet, rows: 6 });

@@ -5,7 +5,7 @@ import { sparkline } from "./charts.js";
 import { h, icon, renew, replace } from "./dom.js";
 import { about, compact, count, duration, rarity, ratio, SHAPES, time } from "./format.js";
 import { onIncident } from "./live.js";
-import { announce, badge, choice, complain, empty, failure, heading, keywordLink, loading, moreButton, SEVERITIES, severity, stale } from "./parts.js";
+import { announce, badge, choice, complain, empty, failure, heading, keywordLink, loading, moreButton, renewed, SEVERITIES, severity, stale } from "./parts.js";
 import { mayWrite } from "./session.js";
 
 const PAGE = 50;
@@ -169,6 +169,7 @@ export async function show(main, { signal, query, go }) {
         const opened = loaded ? changed.filter((item) => item.state === "open" && item.incident_id > newest) : [];
         items = page.items;
         next = page.next_cursor;
+        renewed(list);
         draw();
         if (loaded) for (const item of changed) list.querySelector(`[data-id="${item.incident_id}"]`)?.classList.add("fresh");
         loaded = true;

@@ -1,7 +1,7 @@
 // Parts that several views are made of.
 
 import { h, icon, prose, renew, replace } from "./dom.js";
-import { clockText } from "./format.js";
+import { time } from "./format.js";
 
 export const SEVERITIES = ["critical", "high", "medium", "low"];
 
@@ -37,11 +37,21 @@ export function failure(problem, retry) {
     retry && h("button", { type: "button", onclick: retry }, "Try again"));
 }
 
-/** Say above what is shown that it could not be renewed; without a problem take it back. */
-export function stale(element, problem = null) {
+const renewedAt = new WeakMap(); // of an element, when what it shows was answered
+
+/** Note that what an element shows is of now, and take back what `stale` said of it. */
+export function renewed(element) {
+  renewedAt.set(element, new Date());
+  element.querySelector(":scope > .stale")?.remove();
+}
+
+/** Say above what is shown of when it is, as it could not be renewed. */
+export function stale(element, problem) {
+  const note = h("p", { class: "stale", role: "status" }, icon("warning"), h("span", {}, "Not renewed since ", time(renewedAt.get(element)), ": ", prose(problem.message)));
   const said = element.querySelector(":scope > .stale");
-  if (!problem) said?.remove();
-  else if (!said) element.prepend(h("p", { class: "stale", role: "status" }, icon("warning"), h("span", {}, `Not renewed since ${clockText(new Date())}: `, prose(problem.message))));
+  if (said?.textContent === note.textContent) return; // said again it would be read out again
+  said?.remove();
+  element.prepend(note);
 }
 
 const newest = new WeakMap();
@@ -61,7 +71,7 @@ export async function load(element, work, { quiet = false, rows } = {}) {
   try {
     const children = await work();
     if (newest.get(element) !== work) return;
-    stale(element);
+    renewed(element);
     if (children === undefined) return;
     filled.add(element);
     renew(element, children);
