@@ -8,7 +8,7 @@ Each event has one cause — a challenge, a sound, an author or a word — so th
 from __future__ import annotations
 
 import os
-import signal
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +22,7 @@ import psycopg2
 from psycopg2.extras import Json, execute_values
 
 from beam_pipelines.trends import write_trends
+from local import signals
 from tests.conftest import running
 
 WINDOW = timedelta(minutes=15)
@@ -348,8 +349,7 @@ def _around(cursor: Any, newest: datetime) -> None:
 
 def show(*fills: Callable[[Any], object]) -> int:
     """Serve a dashboard over a Postgres of its own, which ``fills`` fill, until Ctrl-C; then delete it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    signals.interrupt_once()
     with suppress(KeyboardInterrupt), running("world", {"postgres"}) as settings:
         print("filling its tables …", flush=True)
         connection = psycopg2.connect(
@@ -359,9 +359,10 @@ def show(*fills: Callable[[Any], object]) -> int:
         for each in fills:
             each(connection)
         connection.close()
-        print(f"to sign in: {settings.environment['DASHBOARD_TOKEN']}", flush=True)
-        command = [sys.executable, "-m", "dashboard"]
-        return subprocess.run(command, env={**os.environ, **settings.environment}, check=False).returncode
+        token = secrets.token_hex(16)
+        print(f"to sign in: {token}", flush=True)
+        environment = {**os.environ, **settings.environment, "DASHBOARD_TOKEN": token}
+        return subprocess.run([sys.executable, "-m", "dashboard"], env=environment, check=False).returncode
     return 0
 
 
