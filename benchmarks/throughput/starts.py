@@ -16,7 +16,14 @@ from collections.abc import Sequence
 from beam_pipelines.stream_options import SOURCES
 from benchmarks.throughput.posts import Workload
 from benchmarks.throughput.runs import PARTITIONS, Contender, WrongCountsError, filled_stack, run_stream, say
-from local.settings import StackError
+from local.settings import ROOT, StackError
+
+LINES = 20
+"""Of what a stream that did not start has said, so many are shown."""
+
+
+class NotSubmittedError(Exception):
+    """The stream did not start; the message has what it said."""
 
 
 def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
@@ -26,6 +33,7 @@ def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
         Seconds to the first post, for each start.
 
     Raises:
+        NotSubmittedError: the stream did not start.
         WrongCountsError: a start did not read everything, or not with a process for each partition.
     """
     contender = Contender("count", source)
@@ -33,7 +41,10 @@ def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
     with filled_stack(Workload(5_000, vocabulary=1_000, windows=2)) as (settings, counts):
         for start in range(1, starts + 1):
             began = time.time()
-            reads, found, _ = run_stream(contender, settings, 5_000, options, patience_seconds=90)
+            try:
+                reads, found, _ = run_stream(contender, settings, 5_000, options, patience_seconds=90)
+            except subprocess.CalledProcessError as error:
+                raise NotSubmittedError(said(error.cmd)) from error
             processes = len({read.process for read in reads})
             if found != counts or processes != PARTITIONS:
                 msg = f"counted {found} in {processes} processes, sent {counts} in {PARTITIONS} partitions"
@@ -43,6 +54,13 @@ def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
     return waits
 
 
+def said(command: Sequence[str]) -> str:
+    """Run a command that failed once more, for the end of what it says: of a run that succeeds nobody reads that."""
+    again = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    ending = "\n".join(again.stderr.splitlines()[-LINES:])
+    return f"the stream could not be started; tried again, it ended with code {again.returncode}:\n{ending}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start and stop; 0 if every start read every post."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput.starts", description=__doc__)
@@ -50,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", choices=SOURCES, default="librdkafka", help="default: %(default)s")
     parser.add_argument("--checkpointing_interval", type=int, default=1000, help="milliseconds; default: %(default)s")
     own, options = parser.parse_known_args(arguments)
-    options += [f"--checkpointing_interval={own.checkpointing_interval}", "--idle_partition_timeout=1"]
+    options.append(f"--checkpointing_interval={own.checkpointing_interval}")
+    if own.source == "librdkafka":
+        options.append("--idle_partition_timeout=1")  # kafkaio has no such wait
     try:
         waits = measure(own.starts, own.source, options)
-    except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
+    except (StackError, NotSubmittedError, WrongCountsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{len(waits)} of {own.starts} starts read everything, in {PARTITIONS} processes")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from benchmarks.throughput import plots, report, scale
+from beam_pipelines.stream_options import StreamConfig
+from benchmarks.throughput import plots, report, scale, starts
 from benchmarks.throughput.baselines import make_baselines
 from benchmarks.throughput.checkpoints import Checkpoints
 from benchmarks.throughput.idle import growth
@@ -139,3 +143,26 @@ def test_plots_are_drawn(tmp_path: Path):
     plots.series([result], "keywords", tmp_path / "series.png")
     plots.latency(result, tmp_path / "latency.png")
     assert all((tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG" for name in ("suite", "series", "latency"))
+
+
+@pytest.mark.parametrize(("source", "timeout"), [("kafkaio", False), ("librdkafka", True)])
+def test_a_start_is_given_what_its_source_takes(source: str, timeout: bool, monkeypatch: pytest.MonkeyPatch):
+    given: list[str] = []
+
+    def measure(_: int, __: str, options: Sequence[str]) -> list[float]:
+        given.extend(options)
+        return []
+
+    monkeypatch.setattr(starts, "measure", measure)
+    assert starts.main(["--starts=1", f"--source={source}"]) == 0
+    assert ("--idle_partition_timeout=1" in given) == timeout
+    options = PipelineOptions([f"--source={source}", "--lake=s3://lake", *given])
+    assert StreamConfig.of(options).source == source
+
+
+def test_why_a_stream_did_not_start_is_shown():
+    lines = "\\n".join(f"line {i}" for i in range(100))
+    told = starts.said([sys.executable, "-c", f"import sys; sys.exit('{lines}')"])
+    assert "code 1" in told
+    assert told.endswith("line 99")
+    assert "line 79" not in told
