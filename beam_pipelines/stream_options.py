@@ -70,8 +70,8 @@ class StreamOptions(PipelineOptions):
             "--source",
             choices=SOURCES,
             default=SOURCES[0],
-            help="how to read Kafka: Beam's ReadFromKafka, or librdkafka inside the Python workers, which is several "
-            "times faster; default: %(default)s",
+            help="how to read Kafka: Beam's ReadFromKafka, or librdkafka inside the Python workers, which is about "
+            "twice as fast; default: %(default)s",
         )
         group.add_argument(
             "--max_out_of_orderness",
