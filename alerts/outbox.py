@@ -31,7 +31,9 @@ STALE_DAYS: Final = 7
 
 MOST_IN_DIGEST: Final = 500
 
-_ENQUEUE_LOCK: Final = 0x616C6572  # of advisory locks, which all programs of a database share
+_LOCK: Final = 0x616C6572  # of advisory locks, which all programs of a database share
+
+LAST_ROW: Final = 2**63 - 1
 
 _MUTED = "EXISTS (SELECT FROM alert_mutes m WHERE m.keyword = o.keyword AND (m.until IS NULL OR m.until > now()))"
 
@@ -62,9 +64,10 @@ _RAISE = """
 """
 
 # A message waits for those before it of its incident, so that nobody hears of the end first. One that was put in, or made
-# due again, while its keyword was being muted is still pending until the next round: neither saw the other.
+# due again, while its keyword was being muted is still pending until the next round: neither saw the other. The time is that of
+# the statement: the transaction may have begun before what it sees, and waited for its lock.
 _DUE = f"""
-    channel = %(channel)s AND state = 'pending' AND due_at <= now()
+    channel = %(channel)s AND state = 'pending' AND due_at <= statement_timestamp()
     AND NOT EXISTS (
         SELECT FROM alert_outbox e
         WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id AND e.state = 'pending'
@@ -87,7 +90,7 @@ _BUNDLE = f"""
 _CLAIM = f"""
     WITH next AS (
         SELECT id, digest FROM alert_outbox o
-        WHERE {_DUE} AND NOT EXISTS (
+        WHERE {_DUE} AND id <= %(up_to)s AND NOT EXISTS (
             SELECT FROM alert_outbox d WHERE d.digest = o.digest AND d.state = 'pending' AND d.id < o.id
         ) AND (severity <> ALL(%(held)s) OR EXISTS (
             SELECT FROM alert_outbox d
@@ -205,7 +208,7 @@ def enqueue(connection: Any, channels: Collection[str], severities: Collection[s
         How many messages were added, revised or withdrawn; 0 also while another service is at it.
     """
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_ENQUEUE_LOCK,))
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
         if not cursor.fetchone()[0]:
             return 0
         silence(cursor)
@@ -233,7 +236,7 @@ def silence(cursor: Any, state: State = State.PENDING) -> None:
     cursor.execute(_SILENCE, {"state": state})
 
 
-def bundle(connection: Any, channel: str, held: Sequence[str], above: int, apart: Sequence[str] = ()) -> None:
+def bundle(connection: Any, channel: str, held: Sequence[str], above: int, apart: Sequence[str] = ()) -> int:
     """Make digests of what is due and was not tried yet, if that is more than so many messages.
 
     Args:
@@ -242,17 +245,31 @@ def bundle(connection: Any, channel: str, held: Sequence[str], above: int, apart
         held: severities that are not to be sent now.
         above: so many are sent one by one.
         apart: severities that share no digest with others: it is tried again as a whole, then maybe in the quiet hours.
+
+    Returns:
+        The last row that was there; what comes later may be of a flood that is still to be bundled.
     """
     values = {"channel": channel, "held": list(held), "above": above, "apart": list(apart), "most": MOST_IN_DIGEST}
     with connection, connection.cursor() as cursor:
+        _lock(cursor, channel)
+        cursor.execute("SELECT coalesce(max(id), 0) FROM alert_outbox")
+        up_to = int(cursor.fetchone()[0])
         for are_apart in (True, False):
             bundled = MOST_IN_DIGEST
             while bundled == MOST_IN_DIGEST:  # one that is full may have left some
                 cursor.execute(_BUNDLE, {**values, "are_apart": are_apart})
                 bundled = cursor.rowcount
+    return up_to
 
 
-def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: float) -> Message | Digest | None:
+def _lock(cursor: Any, channel: str) -> None:
+    """Let nobody bundle while somebody claims: a row would be claimed alone under the id of its new digest."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, channel))
+
+
+def claim(
+    connection: Any, channel: str, held: Sequence[str], lease_seconds: float, up_to: int = LAST_ROW
+) -> Message | Digest | None:
     """Take the next message or digest that is due, counting the attempt.
 
     Args:
@@ -260,15 +277,17 @@ def claim(connection: Any, channel: str, held: Sequence[str], lease_seconds: flo
         channel: for which channel.
         held: severities that are not to be sent now.
         lease_seconds: unless it is reported by then, the message is due again.
+        up_to: the last row that may be taken, see ``bundle``.
     """
     with connection, connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"channel": channel, "held": list(held), "lease": lease_seconds})
+        _lock(cursor, channel)
+        cursor.execute(_CLAIM, {"channel": channel, "held": list(held), "lease": lease_seconds, "up_to": up_to})
         rows = cursor.fetchall()
     if not rows:
         return None
     messages = [message for row in rows if (message := _read(connection, *row[:-1]))]
     if not messages:
-        return claim(connection, channel, held, lease_seconds)
+        return claim(connection, channel, held, lease_seconds, up_to)
     digest = rows[0][-1]
     return Digest.of(digest, messages) if digest else messages[0]
 
@@ -289,7 +308,8 @@ def _read(
     except msgspec.ValidationError as error:
         with connection, connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE alert_outbox SET state = 'failed', finished_at = now(), error = %s WHERE id = %s",
+                # Without its digest: tried again, it would come alone under an id that the receiver knows.
+                "UPDATE alert_outbox SET state = 'failed', digest = NULL, finished_at = now(), error = %s WHERE id = %s",
                 (f"made by another version of the program: {error}", number),
             )
         return None

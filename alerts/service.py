@@ -77,9 +77,10 @@ def deliver_due(settings: Settings, channel: Channel, stop: threading.Event, con
     """Deliver what is due on a channel, until nothing is or ``stop`` is set; a flood as one message."""
     while not stop.is_set():
         held = settings.held(datetime.now(UTC))
+        up_to = outbox.LAST_ROW
         if settings.digest_above:  # each time: a flood may come while this loop sends, or be what follows of a digest
-            outbox.bundle(connection, channel.name, held, settings.digest_above, settings.passing)
-        message = outbox.claim(connection, channel.name, held, settings.lease_seconds)
+            up_to = outbox.bundle(connection, channel.name, held, settings.digest_above, settings.passing)
+        message = outbox.claim(connection, channel.name, held, settings.lease_seconds, up_to)
         if message is None:
             return
         _attempt(settings, channel, connection, message)

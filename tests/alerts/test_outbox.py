@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -466,7 +470,7 @@ def test_only_one_service_at_a_time_puts_messages_in(database: Database, connect
     database.incident()
     other = database.connect()
     with other.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (outbox._ENQUEUE_LOCK,))
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (outbox._LOCK,))
         assert enqueue(connection) == 0
     other.rollback()
     other.close()
@@ -499,6 +503,34 @@ def test_old_messages_are_forgotten(database: Database, connection: Any) -> None
     database.run("UPDATE alert_outbox SET finished_at = finished_at - interval '91 days'")
     outbox.open_channels(connection, CHANNELS)
     assert database.messages() == [("email", "opened", "pending", 0)]
+
+
+def test_a_flood_that_two_services_meet_is_one_digest(database: Database, connection: Any) -> None:
+    """It is put in at any moment of theirs: nothing escapes it, and no id is used for two messages."""
+    for flood in range(40):
+        database.run("TRUNCATE alert_outbox, incidents")
+        numbers = [database.incident(f"keyword{flood}") for _ in range(12)]
+        taken: list[Message | Digest] = []
+        done = threading.Event()
+        with ThreadPoolExecutor() as pool, closing(database.connect()) as one, closing(database.connect()) as other:
+            services = [pool.submit(_serve, service, taken, done) for service in (one, other)]
+            assert outbox.enqueue(connection, ["webhook"], SEVERITIES) == len(numbers)
+            deadline = time.monotonic() + 60
+            while sum(len(message.ids) for message in taken) < len(numbers) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            done.set()
+            for service in services:
+                service.result()
+        assert [len(message.ids) for message in taken] == [len(numbers)]
+
+
+def _serve(connection: Any, taken: list[Message | Digest], done: threading.Event) -> None:
+    while not done.is_set():
+        up_to = outbox.bundle(connection, "webhook", (), above=5)
+        message = outbox.claim(connection, "webhook", (), LEASE, up_to)
+        if message is not None:
+            taken.append(message)
+            outbox.sent(connection, message)
 
 
 def test_what_waited_for_a_week_is_no_alert_any_more(database: Database, connection: Any) -> None:
