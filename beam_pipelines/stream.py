@@ -200,6 +200,10 @@ def _run_on_flink(options: PipelineOptions, config: StreamConfig, build_on_flink
     details = options.get_all_options()
     master, name, parallelism = details["flink_master"], details["job_name"], int(details["parallelism"])
 
+    if master == EMBEDDED and config.detach:
+        msg = f"--detach leaves a job on a cluster; --flink_master={EMBEDDED} ends with this program: give one of them"
+        raise UserError(msg)
+
     def submit(server: JobServer, where: str) -> PipelineResult:
         check_servers(config)
         options.view_as(PortableOptions).job_endpoint = server.job_endpoint

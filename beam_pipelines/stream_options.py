@@ -92,7 +92,9 @@ class StreamOptions(PipelineOptions):
             "default: --parallelism",
         )
         group.add_argument(
-            "--input", default="", help="read this ndjson file on the DirectRunner instead of Kafka; needs no server"
+            "--input",
+            default="",
+            help="read this plain ndjson file on the DirectRunner instead of Kafka; needs no server",
         )
         group.add_argument(
             "--history",
@@ -120,6 +122,14 @@ class StreamOptions(PipelineOptions):
         group.add_argument(
             "--detach", action="store_true", help="FlinkRunner: return when the job runs, and leave it running"
         )
+
+
+def _is_compressed(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4)
+    return head.startswith(b"\x1f\x8b") or head == b"\x28\xb5\x2f\xfd" or head[1:] == b"\x2a\x4d\x18"
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,10 @@ class StreamConfig:
                 "--history goes with --input; a stream's baselines are in Postgres",
             ),
             (not config.input or Path(config.input).is_file(), f"--input={config.input}: no such file"),
+            (
+                not config.input or not _is_compressed(Path(config.input)),
+                f"--input={config.input} is compressed: unpack it first, with zstd -d or gzip -d",
+            ),
             (
                 bool(config.input) or config.lake.startswith("s3://"),
                 f"--lake={config.lake}: expected s3://BUCKET[/PREFIX]; a folder is for --input",

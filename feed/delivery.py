@@ -152,16 +152,17 @@ class _Run:
     tell: Callable[[], None]
     warn: Callable[[str], None]
     pacer: Pacer = field(init=False)
+    stamper: Stamper = field(init=False)
     last: Stamped | None = None
     held: list[bytes] = field(default_factory=list)
     future: bool = False
 
     def all(self, lines: Iterable[bytes]) -> None:
-        stamper = Stamper(self.config.time, self.config.shift)
         self.pacer = Pacer(self.config.rate, self.config.speedup, idle=self.tell)
+        self.stamper = Stamper(self.config.time, self.config.shift)
         for line in lines:
             try:
-                post = stamper.stamp(line)
+                post = self.stamper.stamp(line)
             except UnreadableError as error:
                 # What Kafka does not take cannot be sent either.
                 if self.config.send_unreadable and error.reason is not Reason.TOO_LARGE:
@@ -181,6 +182,9 @@ class _Run:
             self.release(post.time_stamp)
         self.last = post
         self.pacer.wait(post.happened)
+        if self.config.time is Time.NOW:
+            self.sink.make_room()  # waits, too
+            post = self.stamper.renewed(post)
         self.send(post.value, post.post_id.encode(), post.time_stamp)
         self.report.sent += 1
         self.interruption.release()

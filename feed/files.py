@@ -36,6 +36,8 @@ MAX_LINE = 16 << 20
 
 _CHECK_S3 = "(check AWS_ENDPOINT_URL_S3 and the AWS credentials)"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""What follows the first byte, 0x50 to 0x5F, of a zstd frame without content: the stream's archive begins with one."""
 _BUFFER = 1 << 20
 
 
@@ -216,7 +218,7 @@ def _lines(raw: IO[bytes]) -> Iterator[bytes]:
     stream: IO[bytes] = raw
     if head.startswith(_GZIP):
         stream = cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb"))
-    elif head == _ZSTD:
+    elif head == _ZSTD or (head[1:] == _SKIPPABLE and head[0] >> 4 == 5):
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(
             raw, read_across_frames=True, closefd=False
         )

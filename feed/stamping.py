@@ -117,6 +117,11 @@ class Stamper:
         seconds = round(seconds, 3)
         return Stamped(post_id, seconds, happened, with_time_stamp(line, seconds))
 
+    def renewed(self, post: Stamped) -> Stamped:
+        """Return a post with the time of now as its event time."""
+        seconds = round(self.clock(), 3)
+        return post._replace(time_stamp=seconds, value=with_time_stamp(post.value, seconds))
+
 
 def latest(lines: Iterable[bytes]) -> float | None:
     """Return the last time of the posts, by ``time_stamp`` or else ``createTime``; ``None`` if no line has one."""

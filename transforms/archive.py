@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise, repeat
+from itertools import groupby, pairwise, repeat
 from operator import contains
 
 import apache_beam as beam
@@ -121,12 +121,18 @@ class Archiver:
             del self._open[key]
 
     def _append_around_breaks(self, hour: int, run: RawBatch) -> None:
-        for i, value in enumerate(run.values):
-            single = RawBatch(run.topic, run.partition, run.first_offset + i, [run.timestamps_ms[i]], [value])
-            if b"\n" in value:
-                self._uploads.start(self._url(hour, single, _SINGLE), self._frame(value, single.timestamps_ms))
+        start = 0
+        for has_break, values in groupby(run.values, lambda value: b"\n" in value):
+            end = start + len(list(values))
+            if has_break:
+                for i in range(start, end):
+                    single = run.part(i, i + 1)
+                    self._uploads.start(
+                        self._url(hour, single, _SINGLE), self._frame(run.values[i], single.timestamps_ms)
+                    )
             else:
-                self._append(hour, single)
+                self._append(hour, run.part(start, end))
+            start = end
 
     def _frame(self, content: bytes, timestamps_ms: list[int]) -> bytes:
         frame = self._compressor.compress(content)
@@ -148,16 +154,7 @@ def _by_hour(batch: RawBatch) -> Iterator[tuple[int, RawBatch]]:
     hours = np.maximum.accumulate(np.minimum(np.array(batch.timestamps_ms, np.int64), now_ms) // _HOUR_MS)
     cuts = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(hours)]
     for start, end in pairwise(cuts):
-        yield (
-            int(hours[start]),
-            RawBatch(
-                batch.topic,
-                batch.partition,
-                batch.first_offset + start,
-                batch.timestamps_ms[start:end],
-                batch.values[start:end],
-            ),
-        )
+        yield int(hours[start]), batch.part(start, end)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -79,7 +79,7 @@ class PartLine(msgspec.Struct, frozen=True, gc=False):
 
 
 def newest_before(run: ArchivedRun, before_ms: int) -> npt.NDArray[np.int64]:
-    """Return, for each line, the newest timestamp in the partition before it, ms: the stream's watermark at most.
+    """Return, for each line, the newest timestamp in the partition before it, ms: the stream's watermark at most, unless it went by the clock.
 
     Args:
         run: the lines.

@@ -53,6 +53,11 @@ class RawBatch(NamedTuple):
         """The offset that follows the last record."""
         return self.first_offset + len(self.values)
 
+    def part(self, start: int, end: int) -> RawBatch:
+        """Return the records from one index to before another."""
+        times, values = self.timestamps_ms[start:end], self.values[start:end]
+        return RawBatch(self.topic, self.partition, self.first_offset + start, times, values)
+
     def to_bytes(self) -> bytes:
         """Pack for the wire; on Flink all that takes raw posts is in one process, and none is packed."""
         return msgspec.msgpack.encode(self)

@@ -70,7 +70,7 @@ def tokenise(text: str) -> frozenset[str]:
     >>> sorted(tokenise("New #Dance with @friend, DANCE! https://example.org 2020 😂👍🏽"))
     ['dance', '👍', '😂']
     """
-    return _NOTHING.union(*map(_remembered, pieces(text)))
+    return _NOTHING.union(*map(_keywords_of_piece, pieces(text)))
 
 
 def typed_keywords(text: str) -> list[str]:
@@ -117,6 +117,12 @@ def keywords_of_piece(piece: str) -> frozenset[str]:
 
 
 _remembered = lru_cache(maxsize=1 << 18)(keywords_of_piece)
+_LONGEST_REMEMBERED = 32
+"""A longer piece, such as a whole text in Thai, hardly comes again, and what it stands for may take 40 kB."""
+
+
+def _keywords_of_piece(piece: str) -> frozenset[str]:
+    return _remembered(piece) if len(piece) <= _LONGEST_REMEMBERED else keywords_of_piece(piece)
 
 
 def folded(text: str) -> str:

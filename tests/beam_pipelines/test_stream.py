@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
@@ -188,3 +190,16 @@ def test_a_users_error_is_one_line(capsys):
         start(stream.run, ["--input=no/such/file"])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: --input=no/such/file: no such file\n"
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+def test_a_compressed_file_is_refused(tmp_path, compress):
+    path = tmp_path / "day.ndjson"
+    path.write_bytes(compress(b"{}\n"))
+    with pytest.raises(UserError, match="is compressed: unpack it first"):
+        stream.run([f"--input={path}"])
+
+
+def test_a_job_in_this_program_cannot_be_left_running():
+    with pytest.raises(UserError, match="--detach leaves a job on a cluster"):
+        stream.run(["--runner=FlinkRunner", "--flink_master=[local]", "--detach", "--lake=s3://b"])

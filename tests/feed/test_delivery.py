@@ -83,6 +83,16 @@ def test_an_injected_time_is_the_record_s_too(run):
     assert msgspec.json.decode(value)["time_stamp"] == 1005.5
 
 
+@pytest.mark.parametrize("pace", [{"speedup": 1.0}, {"rate": 2.0}])
+def test_now_is_the_time_of_sending_after_all_waiting(run, pace):
+    sink = Sink()
+    began = time.time()
+    run([line(1, 5.0), line(2, 5.5)], sink, time=Time.NOW, **pace)
+    value, _, timestamp = sink.records[1]
+    assert began + 0.49 < timestamp / 1000 <= time.time()
+    assert msgspec.json.decode(value)["time_stamp"] == timestamp / 1000
+
+
 def test_unreadable_lines_are_kept_and_counted_by_reason(run, tmp_path):
     rejects = tmp_path / "new" / "rejects.ndjson"
     report = run([b"nonsense", line(1), b"\xff\xfe", line("x"), b"[]", line(0)], rejects=rejects)

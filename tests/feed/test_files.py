@@ -14,6 +14,8 @@ from botocore.response import StreamingBody
 from feed import files
 from feed.files import Lines, SourceError, open_output, read_lines
 from tests.feed.servers import Storage
+from transforms.archive import Archiver
+from transforms.records import RawBatch
 
 LINES = [b'{"a":1}', '{"b":"é😂\u2028x"}'.encode(), b"\xff\xfe not UTF-8", b"  {} "]
 
@@ -51,6 +53,14 @@ def test_a_folder_is_searched_in_the_order_of_names(tmp_path):
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(gzip.compress(b"1\n2\n")))))
     assert list(read_lines(["-"])) == [b"1", b"2"]
+
+
+def test_the_archive_of_the_stream_can_be_sent_again(tmp_path):
+    archiver = Archiver(str(tmp_path))
+    for first in (0, 2):
+        archiver.add(RawBatch("posts", 0, first, [1_600_000_000_000] * 2, [b"%d" % first, b"%d" % (first + 1)]))
+    archiver.flush()
+    assert list(read_lines([str(tmp_path)])) == [b"0", b"1", b"2", b"3"]
 
 
 @pytest.mark.parametrize(

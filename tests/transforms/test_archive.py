@@ -74,6 +74,13 @@ def test_a_value_with_a_line_break_has_an_object_of_its_own(tmp_path):
     ]
 
 
+def test_what_lies_between_line_breaks_is_appended_as_a_whole(tmp_path, monkeypatch):
+    frames = []
+    monkeypatch.setattr(Archiver, "_frame", lambda self, content, times: frames.append(content) or content)
+    store(tmp_path, batch(0, [b"a", b"b", b"c\n", b"\nd", b"e", b"f"]))
+    assert frames == [b"a\nb\n", b"c\n", b"\nd", b"e\nf\n"]
+
+
 def test_an_object_grows_under_its_name_and_stays_plain_zstd(tmp_path):
     archiver = Archiver(str(tmp_path))
     archiver.add(batch(0, numbered(0, 3)))

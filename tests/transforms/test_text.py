@@ -108,6 +108,12 @@ def test_underscores_around_a_word_are_dropped():
     assert tokenise("foo_bar __ramen__ #_dance_ #___") == {"foo_bar", "ramen", "dance"}
 
 
+def test_long_pieces_are_not_remembered():
+    before = module._remembered.cache_info().currsize
+    assert len(tokenise("東京都渋谷区" * 20)) == 6
+    assert module._remembered.cache_info().currsize == before
+
+
 def test_limits_of_length():
     assert tokenise("y" * MAX_KEYWORD) == {"y" * MAX_KEYWORD}
     assert tokenise("y" * (MAX_KEYWORD + 1)) == frozenset()
