@@ -173,7 +173,8 @@ def test_clean_leaves_all_as_it_is_while_another_stack_below_build_runs(
 
 def test_make_clean_does_not_delete_what_it_must_not(folder: Path) -> None:
     """The recipe stops at the first error, before it removes build/."""
-    done = subprocess.run(["make", "--dry-run", "clean"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "--dry-run", "clean"]  # the tests' own make makes this one the second
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[-1] == "rm -rf build"
     assert "-m local.clean" in lines[-2]
