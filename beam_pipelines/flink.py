@@ -239,8 +239,16 @@ class Cluster:
 
     def newest_fault(self, job_id: str) -> str:
         """Return what went wrong last in a job, in one line; empty if nothing did."""
+        faults = self.faults(job_id)
+        return faults[0][1] if faults else ""
+
+    def faults(self, job_id: str) -> list[tuple[float, str]]:
+        """Return when something went wrong in a job, epoch seconds, and what, in one line; the newest first.
+
+        Flink remembers the last 16, unless configured otherwise.
+        """
         history = self.get(f"/jobs/{quote(job_id)}/exceptions").get("exceptionHistory", {}).get("entries", [])
-        return _cause(history[0]["stacktrace"]) if history else ""
+        return [(entry["timestamp"] / 1000, _cause(entry["stacktrace"])) for entry in history]
 
     def wait_for_start(self, name: str, known: set[str], timeout: float = 120) -> str:
         """Wait until a job of that name which is not in ``known`` runs in all its tasks; return its id.

@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,17 @@ _WRITING_SECONDS = 2.0  # for the workers to write their stacks
 
 
 def note_jobs(settings: Settings) -> None:
-    """Write beside the logs what the cluster tells of its jobs and threads; have its Python workers write their stacks."""
+    """Write beside the logs what the cluster tells of its jobs and threads; have its Python workers write their stacks.
+
+    ``flink.json`` has it all, ``faults.log`` a line for each time that a job failed or was started again.
+    """
     cluster = Cluster(str(settings.flink))
     answers: dict[str, Any] = {}
+    faults: list[str] = []
     try:
         for job in cluster.jobs():
+            for at, cause in reversed(cluster.faults(job["jid"])):
+                faults.append(f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} {job['name']} {job['jid']}: {cause}\n")
             for path in ("", "/checkpoints", "/exceptions"):
                 answers[f"job {job['name']} {job['jid']}{path}"] = cluster.get(f"/jobs/{job['jid']}{path}")
         for manager in cluster.get("/taskmanagers")["taskmanagers"]:
@@ -35,6 +42,7 @@ def note_jobs(settings: Settings) -> None:
     except UserError as error:
         answers["error"] = str(error)
     (settings.log_dir / "flink.json").write_text(json.dumps(answers, indent=1), encoding="utf-8")
+    (settings.log_dir / "faults.log").write_text("".join(faults), encoding="utf-8")
     manager = (Supervisor(settings).processes() or {}).get("taskmanager")
     if manager is None:
         return

@@ -256,6 +256,8 @@ def test_every_post_is_accounted_for(
     if disturb in (_kill_task_manager, _kill_python_worker):
         cluster = Cluster(str(empty_stack.flink))
         assert cluster.newest_fault(cluster.jobs()[0]["jid"]), "who follows the job is to know why it was started again"
+        evidence.note_jobs(empty_stack)
+        assert ": " in (empty_stack.log_dir / "faults.log").read_text(encoding="utf-8")
     if disturb is _kill_nothing:
         _check_parity(connection)
         _check_evidence(empty_stack)
