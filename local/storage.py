@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.part import Launch, NotReadyError, Part, python
-from local.settings import S3_ENDPOINT, Address, Settings, StackError
+from local.settings import ROOT, S3_ENDPOINT, Address, Settings, StackError
 from transforms import lake
 
 _FIRST_REGION = "us-east-1"
@@ -71,7 +71,7 @@ def _launch(settings: Settings, address: Address) -> Launch:
     data = settings.place("s3")
     data.mkdir(parents=True, exist_ok=True)
     listen = ["--host", address.host, "--port", str(address.port)]
-    return Launch([python(), "-m", "nanio", "serve", *listen, "--data-dir", str(data), "--no-access-log"])
+    return Launch([python(), "-m", "local.s3_server", str(data), *listen], directory=ROOT)
 
 
 def _client(settings: Settings) -> Any:

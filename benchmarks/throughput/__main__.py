@@ -29,7 +29,7 @@ from benchmarks.throughput.job import VARIANTS
 from benchmarks.throughput.peers import engine
 from benchmarks.throughput.peers.engine import PEERS
 from benchmarks.throughput.posts import Workload
-from benchmarks.throughput.runs import PEER_SUITE, SUITE, Contender, WrongCountsError, filled_stack, measure, say
+from benchmarks.throughput.runs import PEER_SUITE, SUITE, BenchmarkError, Contender, filled_stack, measure, say
 from local import reset
 from local.settings import StackError
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 reset.empty_stores(settings)  # or one run's upserts would find the rows of another
                 results.append(measure(contender, settings, counts, options))
                 say(report.line(results[-1]))
-    except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
+    except (StackError, BenchmarkError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if own.json:

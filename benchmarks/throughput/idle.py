@@ -20,7 +20,16 @@ from beam_pipelines.flink import Cluster
 from beam_pipelines.stream_options import SOURCES
 from benchmarks.throughput.checkpoints import newest_bytes, running_job
 from benchmarks.throughput.posts import Workload
-from benchmarks.throughput.runs import Contender, WrongCountsError, filled_stack, say, started_stream, until_counted
+from benchmarks.throughput.runs import (
+    BenchmarkError,
+    Contender,
+    WrongCountsError,
+    filled_stack,
+    say,
+    started_stream,
+    until_counted,
+)
+from local.settings import StackError
 
 EVERY_SECONDS = 10.0
 POSTS = 5_000
@@ -71,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 time.sleep(EVERY_SECONDS)
                 if (size := newest_bytes(cluster, job)) is not None:
                     sizes.append(size)
-    except WrongCountsError as error:
+    except (StackError, BenchmarkError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if own.json:

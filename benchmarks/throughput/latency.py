@@ -32,10 +32,10 @@ from benchmarks.throughput import plots
 from benchmarks.throughput.baselines import publish_baselines
 from benchmarks.throughput.checkpoints import checkpoints_of, running_job
 from benchmarks.throughput.posts import PostWriter, Sender, draw, word
-from benchmarks.throughput.runs import PARTITIONS, WrongCountsError, own_stack, say, usage_of
+from benchmarks.throughput.runs import PARTITIONS, BenchmarkError, WrongCountsError, own_stack, say, submit, usage_of
 from detection.counts import WINDOW_SECONDS
 from local import reset
-from local.settings import ROOT, Settings, StackError
+from local.settings import Settings, StackError
 
 BURST_POSTS = 60
 LOOK_SECONDS = 0.2
@@ -168,11 +168,12 @@ def measure(load: Load, settings: Settings, source: str, options: Sequence[str])
     """Start the stream, send, and wait until all is told.
 
     Raises:
+        NotSubmittedError: the stream did not start.
         WrongCountsError: posts or bursts are missing.
     """
     publish_baselines(load.vocabulary + load.bursts, load.vocabulary, load.posts_per_s * WINDOW_SECONDS)
     command = [sys.executable, "-m", "beam_pipelines.stream", "--runner=FlinkRunner", "--detach", f"--source={source}"]
-    subprocess.run([*command, *options], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    submit([*command, *options])
     keywords, cluster = load.keywords(), Cluster(str(settings.flink))
     job = running_job(cluster)
     say(f"sending {load.posts_per_s:,} posts a second for {load.seconds / 60:g} minutes")
@@ -231,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 result = measure(load, settings, own.source, options)
             finally:
                 reset.cancel_jobs(settings)
-    except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
+    except (StackError, BenchmarkError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if own.json:

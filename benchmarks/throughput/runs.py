@@ -33,8 +33,20 @@ PATIENCE_SECONDS = 900
 PARTITIONS = 2
 
 
-class WrongCountsError(Exception):
+_LINES = 20
+"""Of what a stream that did not start has said, so many are shown."""
+
+
+class BenchmarkError(Exception):
+    """A run that gave no figures."""
+
+
+class WrongCountsError(BenchmarkError):
     """What was measured did not do its work: the rate means nothing."""
+
+
+class NotSubmittedError(BenchmarkError):
+    """The stream did not start; the message has what it said."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +205,7 @@ def run_stream(
         What was read when, the checksum of the counts, and what the checkpoints were like.
 
     Raises:
+        NotSubmittedError: it did not start.
         WrongCountsError: not all posts were counted in time.
     """
     with started_stream(contender, settings, options) as taps:
@@ -203,11 +216,15 @@ def run_stream(
 
 @contextmanager
 def started_stream(contender: Contender, settings: Settings, options: Sequence[str]) -> Iterator[Path]:
-    """The stream, from its submission to its end; with the folder of its taps."""
+    """The stream, from its submission to its end; with the folder of its taps.
+
+    Raises:
+        NotSubmittedError: it did not start.
+    """
     taps = Path(tempfile.mkdtemp(prefix="taps-", dir=settings.stack_dir))
     command = [sys.executable, "-m", "benchmarks.throughput.job", f"--variant={contender.variant}", f"--taps={taps}"]
     command += ["--runner=FlinkRunner", "--detach", f"--source={contender.source}", *options]
-    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    submit(command)
     try:
         yield taps
     except Exception:
@@ -215,6 +232,19 @@ def started_stream(contender: Contender, settings: Settings, options: Sequence[s
         raise
     finally:
         reset.cancel_jobs(settings)
+
+
+def submit(command: Sequence[str]) -> None:
+    """Run the program that submits the stream and ends.
+
+    Raises:
+        NotSubmittedError: it failed.
+    """
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    if done.returncode:
+        ending = "\n".join(done.stderr.splitlines()[-_LINES:])
+        msg = f"the stream could not be started; its program ended with code {done.returncode}:\n{ending}"
+        raise NotSubmittedError(msg)
 
 
 def until_counted(contender: Contender, taps: Path, posts: int, patience_seconds: float = PATIENCE_SECONDS) -> str:

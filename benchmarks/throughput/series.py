@@ -24,7 +24,7 @@ from benchmarks.throughput import plots, report
 from benchmarks.throughput.baselines import publish_baselines
 from benchmarks.throughput.job import VARIANTS
 from benchmarks.throughput.posts import Workload
-from benchmarks.throughput.runs import Contender, WrongCountsError, filled_stack, measure, say
+from benchmarks.throughput.runs import BenchmarkError, Contender, filled_stack, measure, say
 from local import reset
 from local.settings import StackError
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for point in points:
             measured.append(point)
             say(f"{point['size']:,}: {report.line(point)}")
-    except (StackError, WrongCountsError, subprocess.CalledProcessError) as error:
+    except (StackError, BenchmarkError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if own.json:

@@ -8,22 +8,22 @@ Checkpoints come every second, so that many fall into the start of a job.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
 from beam_pipelines.stream_options import SOURCES
 from benchmarks.throughput.posts import Workload
-from benchmarks.throughput.runs import PARTITIONS, Contender, WrongCountsError, filled_stack, run_stream, say
-from local.settings import ROOT, StackError
-
-LINES = 20
-"""Of what a stream that did not start has said, so many are shown."""
-
-
-class NotSubmittedError(Exception):
-    """The stream did not start; the message has what it said."""
+from benchmarks.throughput.runs import (
+    PARTITIONS,
+    BenchmarkError,
+    Contender,
+    WrongCountsError,
+    filled_stack,
+    run_stream,
+    say,
+)
+from local.settings import StackError
 
 
 def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
@@ -41,10 +41,7 @@ def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
     with filled_stack(Workload(5_000, vocabulary=1_000, windows=2)) as (settings, counts):
         for start in range(1, starts + 1):
             began = time.time()
-            try:
-                reads, found, _ = run_stream(contender, settings, 5_000, options, patience_seconds=90)
-            except subprocess.CalledProcessError as error:
-                raise NotSubmittedError(said(error.cmd)) from error
+            reads, found, _ = run_stream(contender, settings, 5_000, options, patience_seconds=90)
             processes = len({read.process for read in reads})
             if found != counts or processes != PARTITIONS:
                 msg = f"counted {found} in {processes} processes, sent {counts} in {PARTITIONS} partitions"
@@ -52,13 +49,6 @@ def measure(starts: int, source: str, options: Sequence[str]) -> list[float]:
             waits.append(min(read.began for read in reads) - began)
             say(f"start {start}: first post after {waits[-1]:.1f} s")
     return waits
-
-
-def said(command: Sequence[str]) -> str:
-    """Run a command that failed once more, for the end of what it says: of a run that succeeds nobody reads that."""
-    again = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
-    ending = "\n".join(again.stderr.splitlines()[-LINES:])
-    return f"the stream could not be started; tried again, it ended with code {again.returncode}:\n{ending}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.append("--idle_partition_timeout=1")  # kafkaio has no such wait
     try:
         waits = measure(own.starts, own.source, options)
-    except (StackError, NotSubmittedError, WrongCountsError) as error:
+    except (StackError, BenchmarkError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{len(waits)} of {own.starts} starts read everything, in {PARTITIONS} processes")

@@ -13,7 +13,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.stream_options import StreamConfig
-from benchmarks.throughput import plots, report, scale, starts
+from benchmarks.throughput import plots, report, runs, scale, starts
 from benchmarks.throughput.baselines import make_baselines
 from benchmarks.throughput.checkpoints import Checkpoints
 from benchmarks.throughput.idle import growth
@@ -162,7 +162,9 @@ def test_a_start_is_given_what_its_source_takes(source: str, timeout: bool, monk
 
 def test_why_a_stream_did_not_start_is_shown():
     lines = "\\n".join(f"line {i}" for i in range(100))
-    told = starts.said([sys.executable, "-c", f"import sys; sys.exit('{lines}')"])
+    with pytest.raises(runs.NotSubmittedError) as raised:
+        runs.submit([sys.executable, "-c", f"import sys; sys.exit('{lines}')"])
+    told = str(raised.value)
     assert "code 1" in told
     assert told.endswith("line 99")
     assert "line 79" not in told

@@ -169,7 +169,7 @@ def _restart_broker(stack: Settings, submit: Submit) -> None:
 
 def _kill_postgres_and_s3(stack: Settings, submit: Submit) -> None:
     """Nothing can be written for some seconds, until their supervisor has started them again."""
-    for server in (_process(stack, "bin/postgres"), _process(stack, "nanio")):
+    for server in (_process(stack, "bin/postgres"), _process(stack, "local.s3_server")):
         server.kill()
         server.wait(10)
     _until(_postgres_answers, "Postgres to come back")
