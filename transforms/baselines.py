@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import psycopg2
 import zstandard
 
 from detection.baselines import BaselineTable
+from transforms.postgres import persistently
 
 
 def newest_version(connection: Any, detector: str) -> int:
@@ -80,15 +82,15 @@ class PostgresBaselines:
         """Return the table in force, as of ``every_seconds`` ago at most.
 
         Raises:
-            psycopg2.OperationalError: Postgres is away and no table has been read yet; afterwards the last one serves.
+            psycopg2.OperationalError: Postgres stays away and no table has been read yet; afterwards the last one serves.
         """
         with self._lock:
             if self._table is None or time.monotonic() - self._looked >= self._every_seconds:
-                try:
-                    self._table = self._newest()
-                except psycopg2.OperationalError:
-                    if self._table is None:
-                        raise
+                if self._table is None:
+                    self._table = persistently(self._newest)
+                else:
+                    with suppress(psycopg2.OperationalError):
+                        self._table = self._newest()
                 self._looked = time.monotonic()
             return self._table
 

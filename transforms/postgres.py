@@ -5,12 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg2
 
+T = TypeVar("T")
+
 TRIES: Final = 6
-"""Attempts at a transaction while Postgres restarts, with pauses of 1, 2, 4 … seconds between them."""
+"""Attempts while Postgres restarts, with pauses of 1, 2, 4 … seconds between them."""
+
+
+def persistently(attempt: Callable[[], T], retried: Callable[[], None] | None = None) -> T:
+    """Do something, again if the connection is lost or Postgres does not take one; return what it returned.
+
+    Args:
+        attempt: what to do; it must bear repeating, and connect anew.
+        retried: is told of each further attempt.
+
+    Raises:
+        psycopg2.OperationalError: Postgres stayed away.
+    """
+    for pause in (2**tries for tries in range(TRIES - 1)):
+        try:
+            return attempt()
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            if retried is not None:
+                retried()
+            time.sleep(pause)
+    return attempt()
 
 
 class Session:
@@ -36,18 +58,15 @@ class Session:
         Raises:
             psycopg2.OperationalError: Postgres stayed away.
         """
-        for attempt in range(TRIES):
+
+        def attempt() -> None:
             try:
                 transaction(self._connected())
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 self._connection = None
-                if attempt == TRIES - 1:
-                    raise
-                if retried is not None:
-                    retried()
-                time.sleep(2**attempt)
-            else:
-                return
+                raise
+
+        persistently(attempt, retried)
 
     def close(self) -> None:
         """Give the connection back."""
