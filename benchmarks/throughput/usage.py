@@ -19,6 +19,7 @@ _ROLES = {
     "kafka.Kafka": "kafka",
     "throughput.raw": "raw reader",
     "peer.jar": "peer",
+    "local.s3_server": "s3",
     "spawn_main": "raw reader",
 }
 
