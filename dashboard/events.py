@@ -25,7 +25,8 @@ router = APIRouter(tags=["incidents"])
 
 LOOK_BACK = timedelta(seconds=60)
 PAGE = 500
-QUEUE = 1_000
+QUEUE = 60
+"""Looks with news that a listener may be behind, however many incidents each found."""
 RETRY_MILLISECONDS = 3_000
 LONGEST_ABSENCE = timedelta(hours=1)
 """Who was away longer is told nothing of the meantime: reading the list anew costs less."""
@@ -52,7 +53,7 @@ class Newsroom:
         self._reader = reader
         self._poll_seconds = poll_seconds
         self._streams = streams
-        self._queues: set[asyncio.Queue[Incident | None]] = set()
+        self._queues: set[asyncio.Queue[list[Incident] | None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -61,7 +62,7 @@ class Newsroom:
 
         Some that were revised a little before that time come too.
         """
-        queue: asyncio.Queue[Incident | None] = asyncio.Queue(QUEUE)
+        queue: asyncio.Queue[list[Incident] | None] = asyncio.Queue(QUEUE)
         self._queues.add(queue)
         try:
             if self._task is None or self._task.done():
@@ -70,8 +71,9 @@ class Newsroom:
                 for incident in await run_in_threadpool(self._revised, since - LOOK_BACK):
                     yield incident
             # Who is too slow for the queue is let go; a browser comes back and reads anew.
-            while not self._closed and (incident := await queue.get()) is not None:  # type: ignore[assignment]
-                yield incident
+            while not self._closed and (found := await queue.get()) is not None:
+                for incident in found:
+                    yield incident
         finally:
             self._queues.discard(queue)
 
@@ -101,10 +103,9 @@ class Newsroom:
             except ProblemError as problem:
                 _log.info("no news: %s", problem)
             else:
-                for incident in found:
-                    if (incident.incident_id, incident.updated_at) not in told:
-                        for queue in list(self._queues):
-                            _put(queue, incident)
+                if news := [one for one in found if (one.incident_id, one.updated_at) not in told]:
+                    for queue in list(self._queues):
+                        _put(queue, news)
                 told = {(incident.incident_id, incident.updated_at) for incident in found}
                 newest = max([newest, *(incident.updated_at for incident in found)])
             await asyncio.sleep(self._poll_seconds)
@@ -127,11 +128,11 @@ class Newsroom:
             after, after_id = rows[-1]["updated_at"], rows[-1]["incident_id"]
 
 
-def _put(queue: asyncio.Queue[Incident | None], incident: Incident | None) -> None:
+def _put(queue: asyncio.Queue[list[Incident] | None], news: list[Incident] | None) -> None:
     if queue.full():
         queue.get_nowait()
-        incident = None
-    queue.put_nowait(incident)
+        news = None
+    queue.put_nowait(news)
 
 
 async def _newsroom(request: Request) -> Newsroom:

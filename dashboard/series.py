@@ -26,7 +26,8 @@ WINDOW = timedelta(seconds=WINDOW_SECONDS)
 DEFAULT_SPAN = timedelta(days=1)
 LARGEST_SPAN = timedelta(days=31)
 MOST_KEYWORDS = 50
-MOST_SPARKLINE = timedelta(days=2)
+SPARKLINE_SPAN = timedelta(days=2)
+"""An open incident had its last outlier a day ago at most: what led to it is to be seen too."""
 SEASON_DAYS = 28
 
 
@@ -189,8 +190,8 @@ def get_sparklines(
     start: From = None,
     end: To = None,
 ) -> Sparklines:
-    """Return small series of several keywords at once; by default the day up to the newest window."""
-    span = _span(reader, start, end, DEFAULT_SPAN, MOST_SPARKLINE)
+    """Return small series of several keywords at once; by default the two days up to the newest window."""
+    span = _span(reader, start, end, SPARKLINE_SPAN, SPARKLINE_SPAN)
     seen = _see(reader, list(dict.fromkeys(keyword)), span)
     return Sparklines(
         items=[

@@ -71,6 +71,35 @@ def test_a_revised_incident_is_told_once(server: str, admin: Any, world: World) 
     assert seen.count("lofi") == 1
 
 
+@pytest.fixture
+def flood(admin: Any, world: World) -> Iterator[list[int]]:
+    """Many incidents, revised so long ago that no listener is told of them; retracted, so that no list shows them."""
+    with admin, admin.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO incidents (keyword, opened_at, peak_at, peak_score, state, shape, last_at, severity, status, kind,"
+            " peak_mentions, peak_expected, updated_at) SELECT 'flood', at, at, 1, 'retracted', 'pulse', at, 'low', 'confirmed',"
+            " 'surge', 9, 3, at FROM generate_series(%s - interval '2499 minutes', %s, interval '1 minute') AS at"
+            " RETURNING incident_id",
+            (world.newest - timedelta(days=30), world.newest - timedelta(days=30)),
+        )
+        ids = [number for (number,) in cursor.fetchall()]
+    yield ids
+    with admin, admin.cursor() as cursor:
+        cursor.execute("DELETE FROM incidents WHERE keyword = 'flood'")
+
+
+def test_a_flood_is_told_to_its_end(server: str, admin: Any, flood: list[int]) -> None:
+    with listening(server) as events:
+        of(events, "lofi", revise(admin, "lofi"))
+        revise(admin, "flood")
+        found: set[int] = set()
+        while len(found) < len(flood):  # on this connection: a listener that is let go would be told nothing of it
+            event = next(events)
+            if event["data"]["keyword"] == "flood":
+                found.add(event["data"]["incident_id"])
+    assert found == set(flood)
+
+
 def test_a_row_that_commits_late_is_told(server: str, admin: Any, world: World) -> None:
     with listening(server) as events:
         of(events, "lofi", revise(admin, "lofi"))

@@ -31,7 +31,7 @@ function area(lower, upper, x, y) {
   return path;
 }
 
-/** A small chart of a keyword's last day. */
+/** A small chart of a keyword's last two days. */
 export function sparkline(series, { width = 180, height = 34, label }) {
   const { mentions, lower, upper, outlier } = series;
   const top = Math.max(1, ...mentions.filter((v) => v !== null), ...upper.filter((v) => v !== null));

@@ -135,7 +135,7 @@ export async function show(main, { signal, query, go }) {
       const { items: found } = await get("/sparklines", { keyword: wanted }, signal);
       for (const series of found) {
         const last = series.mentions.findLast((value) => value !== null) ?? 0;
-        sparks.set(series.keyword, sparkline(series, { label: `Last 24 hours of ${series.keyword}: ${series.outlier.filter(Boolean).length} outlier windows, ${count(last)} mentions in the newest` }));
+        sparks.set(series.keyword, sparkline(series, { label: `Last 48 hours of ${series.keyword}: ${series.outlier.filter(Boolean).length} outlier windows, ${count(last)} mentions in the newest` }));
       }
       for (const element of list.querySelectorAll(".incident")) {
         const item = items.find((one) => String(one.incident_id) === element.dataset.id);

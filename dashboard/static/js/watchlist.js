@@ -87,7 +87,7 @@ export async function show(main, { signal }) {
         const members = found.items.filter((item) => item.list === name);
         return h("section", { class: "panel flush" },
           h("div", { class: "panel-head" }, h("h2", { dir: "auto" }, name), h("p", { class: "muted" }, `${members.length} keyword${members.length === 1 ? "" : "s"}`)),
-          table(`Followed keywords in ${name}`, [["Keyword"], ["Now"], ["24 hours", "chart-cell"], ["Incidents, 7 days", "number"], ["Last incident"], ["List"], ["Note", "wide"], [h("span", { class: "hidden" }, "Remove")]], members.map((item) => row(item, charts))));
+          table(`Followed keywords in ${name}`, [["Keyword"], ["Now"], ["48 hours", "chart-cell"], ["Incidents, 7 days", "number"], ["Last incident"], ["List"], ["Note", "wide"], [h("span", { class: "hidden" }, "Remove")]], members.map((item) => row(item, charts))));
       });
     }, { quiet });
   }
@@ -99,7 +99,7 @@ export async function show(main, { signal }) {
       for (let i = 0; i < keywords.length; i += MOST_CHARTS) {
         const { items } = await get("/sparklines", { keyword: keywords.slice(i, i + MOST_CHARTS) }, signal);
         for (const series of items) {
-          drawn.set(series.keyword, sparkline(series, { width: 130, height: 28, label: `Last 24 hours of ${series.keyword}` }));
+          drawn.set(series.keyword, sparkline(series, { width: 130, height: 28, label: `Last 48 hours of ${series.keyword}` }));
           replace(charts.get(series.keyword), drawn.get(series.keyword));
         }
       }
