@@ -504,8 +504,47 @@ def test_what_is_typed_into_the_watchlist_outlives_a_failed_renewal(open_page: O
     assert note.input_value().endswith(" And on and on")
 
 
+JOB = {
+    "id": "a",
+    "name": "stream",
+    "source": "kafkaio",
+    "state": "RUNNING",
+    "started_at": "2026-03-01T18:47:00Z",
+    "restarts": 0,
+    "checkpoints": {"completed": 0, "failed": 0},
+    "steps": [],
+}
+FLINK = {"reachable": True, "url": "http://127.0.0.1:9", "slots_total": 2, "slots_free": 0, "jobs": [JOB]}
+
+
+def _pipeline(open_page: Open, flink: dict[str, Any], **options: Any) -> Any:
+    """The pipeline's view, to which Flink says that."""
+    page = open_page("/trends", **options)
+    page.route("**/api/v1/flink", lambda route: route.fulfill(json=flink))
+    page.get_by_role("link", name="Pipeline").click()
+    return page
+
+
+@pytest.mark.parametrize(
+    ("flink", "said"),
+    [
+        (FLINK | {"reachable": False, "detail": "Start it with `make up`.", "jobs": []}, "job runs is not known"),
+        (FLINK | {"jobs": [JOB | {"source": None, "name": "batch"}]}, "No job reads posts"),
+        (FLINK | {"jobs": [JOB | {"state": "RESTARTING"}]}, "job is restarting"),
+    ],
+)
+def test_a_stream_that_does_not_run_is_not_said_to_be_well(open_page: Open, flink: dict[str, Any], said: str) -> None:
+    page = _pipeline(open_page, flink)
+    page.locator(".finding", has_text=said).wait_for()
+    assert page.get_by_text("All is well.").count() == 0
+    page.unroute("**/api/v1/flink")
+    page.route("**/api/v1/flink", lambda route: route.fulfill(json=FLINK))
+    page.get_by_text("All is well.").wait_for()
+    assert page.locator(".finding").count() == 1
+
+
 def test_a_pipeline_whose_health_is_not_known_is_not_said_to_be_well(open_page: Open) -> None:
-    page = open_page("/pipeline", expect_errors=True)
+    page = _pipeline(open_page, FLINK, expect_errors=True)
     page.get_by_text("All is well.").wait_for()
     page.locator(".tile", has_text="Stream lag").wait_for()
     page.route("**/api/v1/health", _refuse)
@@ -520,12 +559,6 @@ def test_a_pipeline_whose_health_is_not_known_is_not_said_to_be_well(open_page: 
 
 def test_throughput_is_the_streams_also_beside_a_batch(open_page: Open) -> None:
     page = open_page("/trends")
-    job = {
-        "state": "RUNNING",
-        "started_at": "2026-03-01T18:47:00Z",
-        "restarts": 0,
-        "checkpoints": {"completed": 0, "failed": 0},
-    }
     step = {
         "id": "v",
         "name": "Step",
@@ -538,13 +571,11 @@ def test_throughput_is_the_streams_also_beside_a_batch(open_page: Open) -> None:
 
     def answer(route: Any) -> None:
         jobs = [
-            job | {"id": "b", "name": "batch", "source": None, "steps": [step | {"posts_read": None}]},
-            job | {"id": "a", "name": "stream", "source": "kafkaio", "steps": [step | {"posts_read": read[0]}]},
+            JOB | {"id": "b", "name": "batch", "source": None, "steps": [step | {"posts_read": None}]},
+            JOB | {"steps": [step | {"posts_read": read[0]}]},
         ]
         read[0] += 1_000
-        route.fulfill(
-            json={"reachable": True, "url": "http://127.0.0.1:9", "slots_total": 2, "slots_free": 0, "jobs": jobs}
-        )
+        route.fulfill(json=FLINK | {"jobs": jobs})
 
     page.route("**/api/v1/flink", answer)
     page.get_by_role("link", name="Pipeline").click()

@@ -9,6 +9,7 @@ import { badge, empty, heading, load, panel, table, tile } from "./parts.js";
 const REFRESH = 10_000;
 const WINDOW = 900_000;
 const PACE = 60_000; // what throughput is the mean of: Flink renews its counters every ten seconds only
+const START = "python -m beam_pipelines.stream --runner=FlinkRunner --detach";
 const BASES = { committed: "posts not worked through", estimated: "posts, when last fetched", unknown: "see below" };
 
 /** Posts per second over the last minute, from what a job had read when; null until it is known. */
@@ -19,6 +20,15 @@ function pace(read) {
 
 /** The job that reads Kafka: the daily batch may run beside it, and be the newer one. */
 const reading = (flink) => flink?.jobs.find((job) => job.source !== null);
+
+/** What is wrong with the stream as Flink tells it: what it wrote shows it only once a window is late. */
+function jobFindings(flink) {
+  if (!flink.reachable) return [{ level: "warning", what: "Whether the stream’s job runs is not known.", advice: flink.detail }];
+  const job = reading(flink);
+  if (!job) return [{ level: "warning", what: "No job reads posts.", advice: `Start the stream: \`${START}\`.` }];
+  if (job.state !== "RUNNING") return [{ level: "warning", what: `The stream’s job is ${job.state.toLowerCase()}.`, advice: "It goes on from its last checkpoint. Why it failed is told by Flink’s web UI, under Exceptions." }];
+  return [];
+}
 
 export async function show(main, { signal }) {
   const [findings, tiles, posts, flink, rest] = Array.from({ length: 5 }, () => h("div", { class: "stack" }));
@@ -36,15 +46,16 @@ export async function show(main, { signal }) {
         throw problem;
       });
       const { stream, baselines } = health;
-      const found = JSON.stringify(health.findings);
-      if (found !== told) { // said again and again it would be read out again and again
-        told = found;
-        replace(findings, health.findings.map((finding) => h("div", { class: "finding", "data-level": finding.level, role: "status" }, icon("warning"), h("div", {}, h("b", {}, finding.what), h("p", {}, prose(finding.advice))))),
-          health.findings.length === 0 && h("div", { class: "finding", "data-level": "ok", role: "status" }, icon("ok"), h("b", {}, "All is well.")));
+      const found = [...health.findings, ...(running ? jobFindings(running) : [])];
+      const news = JSON.stringify([found, running !== null]);
+      if (news !== told) { // said again and again it would be read out again and again
+        told = news;
+        replace(findings, found.map((finding) => h("div", { class: "finding", "data-level": finding.level, role: "status" }, icon("warning"), h("div", {}, h("b", {}, finding.what), h("p", {}, prose(finding.advice))))),
+          running && found.length === 0 && h("div", { class: "finding", "data-level": "ok", role: "status" }, icon("ok"), h("b", {}, "All is well.")));
       }
-      const news = JSON.stringify([stream.windows, stream.last_closed_window_start]);
-      if (news !== drawn) {
-        drawn = news;
+      const windows = JSON.stringify([stream.windows, stream.last_closed_window_start]);
+      if (windows !== drawn) {
+        drawn = windows;
         renew(posts, panel("Posts per 15 minutes", ["Whole platform, ", ...shownTime(stream)], stream.windows.length
           ? seriesChart(points(stream), { keyword: "All posts", height: 180, at: standing(posts) })
           : empty("No windows yet", "Send posts with feed.produce, and start the stream.")));
@@ -71,7 +82,7 @@ export async function show(main, { signal }) {
       running = await get("/flink", {}, signal);
       remember();
       if (!running.reachable) return panel("Flink", null, empty("Flink does not answer", running.detail));
-      if (!running.jobs.length) return panel("Flink", `${running.slots_free} of ${running.slots_total} slots free`, empty("No job runs", h("p", {}, "Start the stream: ", h("code", {}, "python -m beam_pipelines.stream --runner=FlinkRunner --detach"))));
+      if (!running.jobs.length) return panel("Flink", `${running.slots_free} of ${running.slots_total} slots free`, empty("No job runs", h("p", {}, "Start the stream: ", h("code", {}, START))));
       return running.jobs.map((job) => panel(job.name, h("span", {}, badge(job.state.toLowerCase(), job.state === "RUNNING" ? "accent" : "warn"), " since ", time(job.started_at), job.restarts ? `, ${job.restarts} restarts` : "", " · ", h("a", { href: `${running.url}/#/job/running/${job.id}`, target: "_blank", rel: "noreferrer noopener" }, "Flink’s web UI")),
         h("dl", { class: "tiles small-tiles" },
           tile("Checkpoints", count(job.checkpoints.completed), job.checkpoints.failed ? `${job.checkpoints.failed} failed` : "none failed", job.checkpoints.failed ? "warn" : null),
