@@ -18,7 +18,7 @@ from psycopg2.extras import execute_values
 from beam_pipelines.trends import write_trends
 from dashboard import drivers, health
 from dashboard.expectations import Baseline
-from tests.dashboard.world import EVENTS, MUSIC, World
+from tests.dashboard.world import EVENTS, MUSIC, WINDOW, World
 
 pytestmark = pytest.mark.integration
 
@@ -163,6 +163,20 @@ def test_challenges_say_what_they_are_counted_as(client: TestClient, admin: Any,
     finally:
         with admin, admin.cursor() as cursor:
             cursor.execute("DELETE FROM trends WHERE posts = 5000")
+
+
+def test_sparklines_are_the_last_two_days_of_the_series(client: TestClient, world: World) -> None:
+    dance, ramen = get(client, "/sparklines", keyword=["dance", "ramen"])["items"]
+    assert (dance["keyword"], ramen["keyword"]) == ("dance", "ramen")
+    start = world.newest + WINDOW - timedelta(days=2)
+    assert datetime.fromisoformat(dance["start"]) == datetime.fromisoformat(ramen["start"]) == start
+    asked = {"from": start.isoformat(), "to": (world.newest + WINDOW).isoformat()}
+    points = get(client, "/series", keyword="dance", **asked)["points"]
+    assert len(points) == 192
+    for name in ("mentions", "lower", "upper"):
+        assert dance[name] == [point[name] for point in points]
+    assert dance["outlier"] == [point["outlier"] is not None for point in points]
+    assert any(dance["outlier"])
 
 
 def test_an_unknown_keyword_has_a_series_of_zeros_and_no_expectation(client: TestClient) -> None:
