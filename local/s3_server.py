@@ -29,7 +29,7 @@ def mend(data_dir: Path) -> list[Path]:
     left: list[Path] = []
     for bucket in data_dir.iterdir():
         about = bucket / META_DIR_NAME
-        for path in bucket.rglob("*"):
+        for path in filter(Path.is_file, bucket.rglob("*")):
             if about in path.parents:
                 if path.name.endswith(_HALF_METADATA) or _is_outdated(path, bucket, about):
                     left.append(path)
@@ -41,7 +41,7 @@ def mend(data_dir: Path) -> list[Path]:
 
 
 def _is_outdated(metadata: Path, bucket: Path, about: Path) -> bool:
-    if not metadata.name.endswith(_METADATA) or not metadata.is_file():
+    if not metadata.name.endswith(_METADATA):
         return False
     described = bucket / metadata.relative_to(about).with_name(metadata.name.removesuffix(_METADATA))
     return described.is_file() and described.stat().st_mtime_ns > metadata.stat().st_mtime_ns

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
+import time
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +79,21 @@ def running(name: str, only: Collection[str] | None = None) -> Iterator[Settings
     finally:
         embedded.down(settings)
         embedded.discard(settings)
+
+
+def kill(settings: Settings, name: str) -> None:
+    """Kill a part of a stack, and wait until its supervisor has put another in its place."""
+
+    def now() -> embedded.Health:
+        return next(report for report in embedded.health(settings) if report.part.name == name)
+
+    before = now().process
+    assert before
+    os.kill(before.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while not ((report := now()).well and report.process and report.process.pid not in {0, before.pid}):
+        assert time.monotonic() < deadline, report.answer
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

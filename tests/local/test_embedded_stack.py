@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -24,6 +22,7 @@ from local import settings as configuration
 from local.part import Launch, java
 from local.settings import ROOT, Settings, StackError
 from local.supervisor import Process
+from tests.conftest import kill
 
 
 def _settings(folder: Path, **changes: str) -> Settings:
@@ -165,11 +164,6 @@ def running() -> Iterator[Settings]:
     assert not folder.exists()  # nothing lies in a place that is not the stack's
 
 
-def _until(true: Callable[[], bool]) -> None:
-    while not true():  # pytest-timeout ends a wait that is in vain
-        time.sleep(0.2)
-
-
 @pytest.mark.integration
 def test_up_again_restarts_nothing(running: Settings) -> None:
     before = {
@@ -276,18 +270,7 @@ def test_secrets_are_in_no_file_and_no_command_line(running: Settings) -> None:
 
 @pytest.mark.integration
 def test_a_killed_task_manager_comes_back(running: Settings) -> None:
-    def worker() -> stack.Health:
-        return next(report for report in stack.health(running) if report.part.name == "taskmanager")
-
-    first = worker().process
-    assert first
-    os.kill(first.pid, signal.SIGKILL)
-
-    def replaced() -> bool:
-        now = worker()
-        return now.well and now.process is not None and now.process.pid not in {0, first.pid}
-
-    _until(replaced)
+    kill(running, "taskmanager")
 
 
 @pytest.mark.integration
