@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,16 @@ def _cause(stack_trace: str) -> str:
     """Return the last exception that a Java stack trace names; a Python worker's own trace may be part of it."""
     named = _EXCEPTION.findall(stack_trace)
     return named[-1] if named else stack_trace.partition("\n")[0]
+
+
+def faults_in(exceptions: Mapping[str, Any]) -> list[tuple[float, str]]:
+    """Return when something went wrong in a job, epoch seconds, and what, in one line; the newest first.
+
+    Args:
+        exceptions: Flink's answer to ``/jobs/ID/exceptions``; it remembers the last 16, unless configured otherwise.
+    """
+    history = exceptions.get("exceptionHistory", {}).get("entries", [])
+    return [(entry["timestamp"] / 1000, _cause(entry["stacktrace"])) for entry in history]
 
 
 def with_defaults(argv: Sequence[str], job_name: str, **own: object) -> list[str]:
@@ -239,16 +249,8 @@ class Cluster:
 
     def newest_fault(self, job_id: str) -> str:
         """Return what went wrong last in a job, in one line; empty if nothing did."""
-        faults = self.faults(job_id)
+        faults = faults_in(self.get(f"/jobs/{quote(job_id)}/exceptions"))
         return faults[0][1] if faults else ""
-
-    def faults(self, job_id: str) -> list[tuple[float, str]]:
-        """Return when something went wrong in a job, epoch seconds, and what, in one line; the newest first.
-
-        Flink remembers the last 16, unless configured otherwise.
-        """
-        history = self.get(f"/jobs/{quote(job_id)}/exceptions").get("exceptionHistory", {}).get("entries", [])
-        return [(entry["timestamp"] / 1000, _cause(entry["stacktrace"])) for entry in history]
 
     def wait_for_start(self, name: str, known: set[str], timeout: float = 120) -> str:
         """Wait until a job of that name which is not in ``known`` runs in all its tasks; return its id.

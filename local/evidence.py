@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from beam_pipelines.flink import WORKER_BOOT, Cluster
+from beam_pipelines.flink import WORKER_BOOT, Cluster, faults_in
 from local.settings import ROOT, Settings
 from local.stack import ends
 from local.supervisor import Supervisor
@@ -32,10 +32,11 @@ def note_jobs(settings: Settings) -> None:
     faults: list[str] = []
     try:
         for job in cluster.jobs():
-            for at, cause in reversed(cluster.faults(job["jid"])):
-                faults.append(f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} {job['name']} {job['jid']}: {cause}\n")
+            name = f"{job['name']} {job['jid']}"
             for path in ("", "/checkpoints", "/exceptions"):
-                answers[f"job {job['name']} {job['jid']}{path}"] = cluster.get(f"/jobs/{job['jid']}{path}")
+                answers[f"job {name}{path}"] = cluster.get(f"/jobs/{job['jid']}{path}")
+            for at, cause in reversed(faults_in(answers[f"job {name}/exceptions"])):
+                faults.append(f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} {name}: {cause}\n")
         for manager in cluster.get("/taskmanagers")["taskmanagers"]:
             for path in ("/metrics?get=Status.JVM.Memory.Heap.Used,Status.JVM.Memory.Heap.Max", "/thread-dump"):
                 answers[f"task manager{path}"] = cluster.get(f"/taskmanagers/{manager['id']}{path}")

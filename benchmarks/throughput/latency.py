@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -232,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 result = measure(load, settings, own.source, options)
             finally:
                 reset.cancel_jobs(settings)
-    except (StackError, BenchmarkError, subprocess.CalledProcessError) as error:
+    except (StackError, BenchmarkError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if own.json:

@@ -32,7 +32,6 @@ from local.settings import ROOT, Settings
 PATIENCE_SECONDS = 900
 PARTITIONS = 2
 
-
 _LINES = 20
 """Of what a stream that did not start has said, so many are shown."""
 

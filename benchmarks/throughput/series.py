@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for point in points:
             measured.append(point)
             say(f"{point['size']:,}: {report.line(point)}")
-    except (StackError, BenchmarkError, subprocess.CalledProcessError) as error:
+    except (StackError, BenchmarkError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if own.json:
